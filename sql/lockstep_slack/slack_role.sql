@@ -30,7 +30,7 @@ grant execute on function
   lockstep.sweep_slack(text),
   lockstep_api.is_project_within(bigint, text[], text),
   lockstep_api.publish_events(json[], text[], text[], text),
-  lockstep_api.remind_of_reviews(bigint, text, text, text),
+  lockstep_api.remind_of_reviews(bigint, text, text, bigint, text),
   lockstep_api.slack_workspace_notifications(text, text, bigint, text),
   lockstep_api.set_slack_person(text, text, text, jsonb, text),
   lockstep_api.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text),

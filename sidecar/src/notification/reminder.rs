@@ -1,7 +1,5 @@
 //! Reminders of merge requests that wait for a review, as recurring jobs.
 
-use serde_json::Value;
-
 use crate::database::{Job, SlackDatabase};
 use crate::job::{Failure, Performing, Workers};
 
@@ -19,14 +17,14 @@ impl Workers for ReminderWorkers {
     }
 
     fn perform<'a>(&'a self, job: &'a Job) -> Performing<'a> {
-        Box::pin(self.remind(&job.args))
+        Box::pin(self.remind(job))
     }
 }
 
 impl ReminderWorkers {
-    async fn remind(&self, args: &Value) -> Result<(), Failure> {
-        let channel = &args["channel"];
-        let Some(integration) = args["integration_id"]
+    async fn remind(&self, job: &Job) -> Result<(), Failure> {
+        let channel = &job.args["channel"];
+        let Some(integration) = job.args["integration_id"]
             .as_i64()
             .filter(|_| channel.is_null() || channel.is_string())
         else {
@@ -34,7 +32,7 @@ impl ReminderWorkers {
         };
         let gitlab = self.gitlab.as_deref();
         self.database
-            .remind_of_reviews(integration, channel.as_str(), gitlab)
+            .remind_of_reviews(integration, channel.as_str(), gitlab, job.id)
             .await?;
         Ok(())
     }

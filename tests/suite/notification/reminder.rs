@@ -80,23 +80,89 @@ fn what_waits_is_listed() -> Result<()> {
         client.query_one(channels, &[])?.get::<_, String>(0),
         "#team"
     );
-    // A group's integration lists those of all its projects.
+    // A group's integration lists those of its projects that have none of their own, as it is notified of their events.
     client.batch_execute(
         "insert into integrations (id, group_id, type_new, category, active) values (50, 1, 'Integrations::GitlabSlackApplication', 'chat', true);
          insert into slack_integrations (id, team_id, team_name, alias, user_id, created_at, updated_at, integration_id)
            values (50, 'A', 'Team A', 'g', 'U1', now(), now(), 50)",
     )?;
-    assert_eq!(remind(&mut client, 50, "'#g'")?, 3);
+    assert_eq!(remind(&mut client, 50, "'#g'")?, 0);
+    client.batch_execute("delete from integrations where id = 2")?;
+    assert_eq!(remind(&mut client, 50, "'#g'")?, 1);
+    assert_eq!(listed(&mut client)?, ["group-1/p2!1 bob"]);
+    // Nor where the feature flag keeps events back.
+    client.batch_execute(
+        "select lockstep.set_feature('integration_slack_app_notifications', false)",
+    )?;
+    assert_eq!(remind(&mut client, 50, "'#g'")?, 0);
+    client.batch_execute(
+        "select lockstep.enable_feature_for('integration_slack_app_notifications', 'Project:2')",
+    )?;
+    assert_eq!(remind(&mut client, 50, "'#g'")?, 1);
+    client.batch_execute("delete from feature_gates; delete from features")?;
+    // One that has no workspace uses that of the integration that it inherits from, as for events.
+    client.batch_execute(
+        "insert into integrations (id, project_id, type_new, category, active, inherit_from_id)
+           values (51, 2, 'Integrations::GitlabSlackApplication', 'chat', true, 50)",
+    )?;
+    assert_eq!(remind(&mut client, 50, "'#g'")?, 0);
+    assert_eq!(remind(&mut client, 51, "'#g'")?, 1);
+    let sender = "select slack_integration_id from lockstep_internal.slack_delivery";
+    assert_eq!(number(&mut client, sender)?, 50);
+    client.batch_execute("update integrations set active = false where id = 51")?;
+    assert_eq!(remind(&mut client, 51, "'#g'")?, 0);
+    client.batch_execute("delete from integrations where id = 51")?;
     // Nothing is sent where nothing waits, or in an archived project.
     client
         .batch_execute("update merge_request_reviewers set state = 3 where merge_request_id = 6")?;
-    assert_eq!(remind(&mut client, 2, "'#c'")?, 0);
+    assert_eq!(remind(&mut client, 50, "'#c'")?, 0);
     assert_eq!(
         number(&mut client, "select count(*) from lockstep_internal.event")?,
         0
     );
     client.batch_execute("alter table projects add column if not exists archived boolean; update projects set archived = true where id = 1")?;
     assert_eq!(remind(&mut client, 1, "'#c'")?, 0);
+    Ok(())
+}
+
+/// Ten are listed, whose reviewers alone are mentioned; who is blocked reviews nothing.
+#[test]
+fn those_are_mentioned_who_are_listed() -> Result<()> {
+    let mut client = waiting("reminder_listed")?;
+    host::run(&mut client, host::MEMBERS)?;
+    client.batch_execute(
+        "insert into users (id, username, state, organization_id) values (5, 'cem', 'active', 1), (6, 'dan', 'blocked', 1);
+         insert into chat_names (user_id, team_id, chat_id) values (3, 'A', 'U3'), (5, 'A', 'U5'), (6, 'A', 'U6');
+         insert into merge_requests (id, iid, target_project_id, title, state_id) select n, n, 1, 'Stir', 1 from generate_series(10, 19) n;
+         insert into merge_request_reviewers (merge_request_id, user_id, state) select n, case when n < 19 then 3 else 5 end, 0 from generate_series(10, 19) n;
+         insert into merge_request_reviewers (merge_request_id, user_id, state) values (4, 6, 0), (1, 6, 0)",
+    )?;
+    set(&mut client, json!({"mentions": true}))?;
+    assert_eq!(remind(&mut client, 1, "'#c'")?, 12);
+    let listed = listed(&mut client)?;
+    assert_eq!(listed.len(), 10);
+    ensure!(listed[0].ends_with("!1 ada"), "{listed:?}");
+    let mentions = "select d.mentions from lockstep_internal.slack_delivery d";
+    let mentions: Option<String> = client.query_one(mentions, &[])?.get(0);
+    assert_eq!(mentions.as_deref(), Some("U3"));
+    Ok(())
+}
+
+/// A job that runs again after a crash posts nothing again.
+#[test]
+fn a_job_reminds_once() -> Result<()> {
+    let mut client = waiting("reminder_once")?;
+    let mut sent = |job: i64| -> Result<i64> {
+        number(
+            &mut client,
+            &format!("select lockstep_api.remind_of_reviews(1, '#c', job_id => {job})"),
+        )?;
+        number(
+            &mut client,
+            "select count(*) from lockstep_internal.slack_delivery",
+        )
+    };
+    assert_eq!([sent(7)?, sent(7)?, sent(8)?], [1, 1, 2]);
     Ok(())
 }
 

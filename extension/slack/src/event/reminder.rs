@@ -1,11 +1,10 @@
 //! A message with the merge requests that wait for a review. A recurring job sends it, so each channel chooses its time.
 
 use super::person::Choices;
-use super::read::{Kind, Place};
+use super::read::{Author, Kind, Place};
 use super::settings::{channels, configure};
 use super::tables::{Tables, class};
-use super::told::{ChatNames, Circle, Scopes};
-use super::trial::{Installation, installations};
+use super::told::{Candidates, ChatNames, Circle, Notifications, Scope, Scopes};
 use super::written::{NewDelivery, channel, rows};
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
 use lockstep_server::host::{Relation, at_or_below, check_have_one_owner, path_of, qualified};
@@ -15,28 +14,40 @@ use pgrx::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// How many are listed at most.
-const MOST: i64 = 50;
+/// How many are listed at most: the message has room for them, so that nobody is mentioned for one that it does not show.
+const MOST: i64 = 10;
 
 /// Sends a reminder.
 #[pg_extern(sql = r#"
 create function lockstep_api.remind_of_reviews(integration_id bigint, channel text default null, gitlab_url text default null,
-  schema text default 'public')
+  job_id bigint default null, schema text default 'public')
 returns bigint language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep_api.remind_of_reviews(bigint, text, text, text) is
-  'sends a message with the merge requests that wait for a review in the projects of an integration, to that channel, or else to those of merge requests; returns how many there are: without any, nothing is sent. The job Slack::ReviewReminderWorker calls it';
-revoke execute on function lockstep_api.remind_of_reviews(bigint, text, text, text) from public;
+comment on function lockstep_api.remind_of_reviews(bigint, text, text, bigint, text) is
+  'sends a message with the merge requests that wait for a review in the projects of an integration, to that channel, or else to those of merge requests; returns how many there are: without any, nothing is sent, and nothing again for the same job_id. The job Slack::ReviewReminderWorker calls it';
+revoke execute on function lockstep_api.remind_of_reviews(bigint, text, text, bigint, text) from public;
 "#)]
 fn remind_of_reviews(
     integration_id: Option<i64>,
     channel: Option<&str>,
     gitlab_url: Option<&str>,
+    job_id: Option<i64>,
     schema: Option<&str>,
 ) -> i64 {
     let integration = required(integration_id, "integration_id");
     let schema = required(schema, "schema");
-    let remind = || remind(&Tables::attached(schema)?, integration, channel, gitlab_url);
+    let remind = || {
+        let key = match job_id {
+            // It may run again after a crash.
+            Some(job) => format!("lockstep_reviews of job {job}"),
+            None => {
+                let bytes = random_bytes::<16>().ok_or(SlackError::NoChance)?;
+                bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+            }
+        };
+        let tables = Tables::attached(schema)?;
+        remind(&tables, integration, channel, gitlab_url, key)
+    };
     remind().or_raise()
 }
 
@@ -45,6 +56,7 @@ fn remind(
     integration: i64,
     given: Option<&str>,
     gitlab_url: Option<&str>,
+    key: String,
 ) -> Result<i64> {
     let settings = configure::of(tables, integration)?.settings;
     let to = match given {
@@ -54,32 +66,36 @@ fn remind(
     if to.is_empty() {
         return Err(EventError::NoChannels { id: integration }.into());
     }
-    let installations = installations(tables, integration, None);
-    if installations.is_empty() {
+    let Reach {
+        projects,
+        installed,
+    } = reach(tables, integration)?;
+    if installed.is_empty() && !projects.is_empty() {
         return Err(EventError::NotInstalled { id: integration }.into());
     }
     let Waiting {
         requests,
         number,
         reviewers,
-    } = waiting(tables, integration)?;
+    } = waiting(tables, &projects)?;
     if requests.is_empty() {
         return Ok(0);
     }
     let payload = json!({
         "object_kind": "lockstep_reviews", "gitlab_url": gitlab_url, "total_count": number, "merge_requests": requests,
     });
-    let bytes = random_bytes::<16>().ok_or(SlackError::NoChance)?;
     let schema = tables.schema.as_str();
     let event = rows::NewEvent {
-        key: bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        key,
         payload: Some(payload.to_string().into()),
         request: None,
     };
-    let events = rows::events(vec![event], schema)?;
-    let names = installations
+    let Some(event) = rows::events(vec![event], schema)?.into_values().next() else {
+        return Ok(number);
+    };
+    let names = installed
         .iter()
-        .flat_map(|it| to.iter().map(|name| (it.team.as_str(), name.as_str())));
+        .flat_map(|(_, team)| to.iter().map(|name| (team.as_str(), name.as_str())));
     let found = channel::rows(names.collect(), schema)?;
     let mentions = match settings.mentions {
         true => Some(mentions(tables, reviewers)?),
@@ -87,14 +103,9 @@ fn remind(
     };
     let mut lanes = BTreeSet::new();
     let mut deliveries = Vec::new();
-    for Installation { row, team, .. } in &installations {
+    for (row, team) in &installed {
         for name in &to {
-            let Some((event, channel)) = events
-                .values()
-                .next()
-                .copied()
-                .zip(found.get(&(team.as_str(), name.as_str())).copied())
-            else {
+            let Some(channel) = found.get(&(team.as_str(), name.as_str())).copied() else {
                 continue;
             };
             if lanes.insert(channel.lane) {
@@ -138,7 +149,7 @@ struct Waiting {
 }
 
 /// The open merge requests that are no drafts and have a reviewer who has not begun, the oldest first.
-fn waiting(tables: &Tables, integration: i64) -> Result<Waiting> {
+fn waiting(tables: &Tables, projects: &[i64]) -> Result<Waiting> {
     let requests = with_columns(
         tables,
         "merge_requests",
@@ -151,18 +162,14 @@ fn waiting(tables: &Tables, integration: i64) -> Result<Waiting> {
     )?;
     let users = with_columns(tables, "users", &["id", "username"])?;
     check_have_one_owner(&[&tables.slack, &requests, &reviewers, &users])?;
-    let projects = projects(tables, integration);
-    let places: Vec<Place> = projects.into_iter().map(Place::Project).collect();
-    let scopes = tables.as_owner(|| Scopes::look_up(tables, places.iter()));
-    // Not where nothing is sent: in archived projects, or in GitLab's silent mode.
-    let loud = places
-        .iter()
-        .filter_map(|place| scopes.of(place))
-        .filter(|scope| !scope.is_quiet());
-    let loud: Vec<i64> = loud.filter_map(|scope| scope.project).collect();
     let is_draft = match requests.find_column("draft") {
         Some(_) => "m.draft",
         None => "m.title operator(pg_catalog.~~*) 'draft:%'",
+    };
+    // Who is blocked, banned or deactivated begins no review.
+    let is_active = match users.find_column("state") {
+        Some(_) => "u.state::pg_catalog.text == 'active'",
+        None => "true",
     };
     let text = format!(
         "select {path} operator(pg_catalog.||) '/' operator(pg_catalog.||) p.path::pg_catalog.text, m.iid::pg_catalog.int8,
@@ -170,7 +177,7 @@ fn waiting(tables: &Tables, integration: i64) -> Result<Waiting> {
            from (select r.merge_request_id as id, pg_catalog.array_agg(u.id::pg_catalog.int8 order by u.id) as users,
                         pg_catalog.array_agg(u.username::pg_catalog.text order by u.id) as names
                    from {m} m join {r} r on r.merge_request_id == m.id join {u} u on u.id == r.user_id
-                  where m.target_project_id == any ($1) and m.state_id == 1 and r.state == 0 and ({is_draft}) is not true
+                  where m.target_project_id == any ($1) and m.state_id == 1 and r.state == 0 and ({is_draft}) is not true and {is_active}
                   group by r.merge_request_id) w
            join {m} m on m.id == w.id join {p} p on p.id == m.target_project_id join {n} n on n.id == p.namespace_id
           order by m.id limit {MOST}",
@@ -184,7 +191,7 @@ fn waiting(tables: &Tables, integration: i64) -> Result<Waiting> {
     let query = Statement::new(&qualified(&text), &[pg_sys::INT8ARRAYOID]);
     let mut waiting = Waiting::default();
     tables.as_owner(|| {
-        query.rows(View::Own, &[keys_argument(&loud)], |row| {
+        query.rows(View::Own, &[keys_argument(projects)], |row| {
             let users: Vec<i64> = row.get(4).unwrap_or_default();
             let names: Vec<String> = row.get(5).unwrap_or_default();
             let names: Vec<Value> = names.into_iter().map(|name| json!({ "username": name })).collect();
@@ -196,6 +203,41 @@ fn waiting(tables: &Tables, integration: i64) -> Result<Waiting> {
         });
     });
     Ok(waiting)
+}
+
+/// The projects whose events an integration is notified of, and where: row and team of its workspaces.
+#[derive(Default)]
+struct Reach {
+    projects: Vec<i64>,
+    installed: BTreeSet<(i64, String)>,
+}
+
+/// Decided as for events: a project with an integration of its own, or of a nearer group, is that one's.
+fn reach(tables: &Tables, integration: i64) -> Result<Reach> {
+    let projects = projects(tables, integration);
+    let places: Vec<Place> = projects.into_iter().map(Place::Project).collect();
+    let found = |scopes: &Scopes| -> Vec<Scope> {
+        let found = places.iter().filter_map(|place| scopes.of(place));
+        // Not where nothing is sent: in archived projects, or in GitLab's silent mode.
+        found.filter(|scope| !scope.is_quiet()).cloned().collect()
+    };
+    let (scopes, candidates) = tables.as_owner(|| {
+        let scopes = found(&Scopes::look_up(tables, places.iter()));
+        let candidates = Candidates::look_up(tables, &scopes.iter().collect::<Vec<_>>());
+        (scopes, candidates)
+    });
+    let notifications = Notifications::read(&tables.schema)?;
+    let mut reach = Reach::default();
+    for scope in &scopes {
+        let mut its = candidates.of(scope);
+        its.retain(|it| it.integration == integration && it.is_active);
+        if !its.is_empty() && notifications.are_on(scope, &Author::default())? {
+            reach.projects.extend(scope.project);
+            let installed = its.into_iter().filter_map(|it| it.installed.clone());
+            reach.installed.extend(installed);
+        }
+    }
+    Ok(reach)
 }
 
 /// The project of an integration, or those of its group.

@@ -66,9 +66,9 @@ fn test_slack_workspace_integration(
 }
 
 /// Where an integration is installed.
-pub(super) struct Installation {
-    pub(super) row: i64,
-    pub(super) team: String,
+struct Installation {
+    row: i64,
+    team: String,
     alias: String,
 }
 
@@ -132,11 +132,7 @@ fn test(tables: &Tables, integration: i64, only: Option<i64>) -> Result<Vec<Trie
     Ok(tried.chain(untried).collect())
 }
 
-pub(super) fn installations(
-    tables: &Tables,
-    integration: i64,
-    only: Option<i64>,
-) -> Vec<Installation> {
+fn installations(tables: &Tables, integration: i64, only: Option<i64>) -> Vec<Installation> {
     let mut found = Vec::new();
     let query = &tables.statements.installations;
     tables.as_owner(|| {

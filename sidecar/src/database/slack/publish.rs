@@ -54,17 +54,17 @@ impl SlackDatabase {
         integration: i64,
         channel: Option<&str>,
         gitlab_url: Option<&str>,
+        job: i64,
     ) -> Result<i64, Error> {
-        let statement = "select lockstep_api.remind_of_reviews($1, $2, $3, $4)";
+        let statement = "select lockstep_api.remind_of_reviews($1, $2, $3, $4, $5)";
         let arguments: Arguments = &[
             (&integration, Type::INT8),
             (&channel, Type::TEXT),
             (&gitlab_url, Type::TEXT),
+            (&job, Type::INT8),
             (&self.schema, Type::TEXT),
         ];
-        // Not retried, or the channel might get two.
-        let rows = self.pool.ask_once(statement, arguments).await?;
-        Ok(rows.first().ok_or(Error::Silent)?.try_get(0)?)
+        Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
     }
 
     /// Whether a project, or one of its groups, has or had one of these paths.
