@@ -25,6 +25,7 @@ pub(crate) struct Place {
 
 /// Roles, with the application's numbers.
 pub(crate) const GUEST: i32 = 10;
+pub(crate) const REPORTER: i32 = 20;
 pub(crate) const MAINTAINER: i32 = 40;
 
 impl Accounts {

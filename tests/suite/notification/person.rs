@@ -14,7 +14,7 @@ use crate::surface::refusal::refused;
 const PEOPLE: &str = "
 insert into users (id, username, organization_id) values (3, 'ada', 1), (4, 'bob', 1), (5, 'cem', 1), (6, 'dan', 1);
 insert into chat_names (user_id, team_id, chat_id) values (3, 'A', 'U3'), (4, 'A', 'U4'), (5, 'A', 'U5'), (3, 'B', 'U9');
-insert into members (access_level, source_id, source_type, user_id) values (40, 1, 'Namespace', 3), (10, 1, 'Project', 4)";
+insert into members (access_level, source_id, source_type, user_id) values (40, 1, 'Namespace', 3), (20, 1, 'Project', 4)";
 
 fn people(name: &str) -> Result<Client> {
     let mut client = told(name)?;
@@ -220,6 +220,56 @@ fn people_are_notified_as_they_have_chosen() -> Result<()> {
     // Two ways to one conversation are one message.
     set(&mut client, json!({"channels": ["#c", "U4"]}))?;
     assert_eq!(sent(&mut client, &opened(3, &[4]))?, ["#c U4", "U4 U4"]);
+    Ok(())
+}
+
+/// Guests of a private project see its issues, but no code.
+#[test]
+fn direct_messages_need_the_role_to_read_them() -> Result<()> {
+    let mut client = people("person_role")?;
+    choose(&mut client, "U4", &json!({"direct_messages": true}))?;
+    let item = |kind: &str| {
+        let more = json!({"assignees": users(&[4])});
+        by(6, kind, json!({"action": "open", "author_id": 3}), more)
+    };
+    let note = |noteable: &str| {
+        let more = json!({noteable: {"author_id": 4}});
+        by(6, "note", json!({"note": "x"}), more)
+    };
+    let mut failed = pipeline(1, "main", "failed");
+    failed["user"] = json!({"id": 4});
+    let deployment = by(
+        4,
+        "deployment",
+        json!({}),
+        json!({"status": "failed", "environment": "production"}),
+    );
+    for (event, role) in [
+        (item("issue"), 10),
+        (note("issue"), 10),
+        (note("work_item"), 10),
+        (opened(6, &[4]), 20),
+        (item("merge_request"), 20),
+        (note("merge_request"), 20),
+        (failed, 20),
+        (deployment, 20),
+    ] {
+        for level in [5, 10, 20] {
+            client.execute(
+                "update members set access_level = $1 where user_id = 4",
+                &[&level],
+            )?;
+            let outcome = match level >= role {
+                true => "4 U4 queued",
+                false => "4 U4 no_access",
+            };
+            let found = explained(&mut client, &event)?;
+            ensure!(
+                found.contains(&outcome.to_owned()),
+                "{level} {event}: {found:?}"
+            );
+        }
+    }
     Ok(())
 }
 

@@ -1,10 +1,10 @@
 //! Who an event is for: the people who have something to do now, or whose work it is about. What people write names nobody.
 
 use super::kind::Kind;
+use crate::account::{GUEST, REPORTER};
 use lockstep_webhook::{Event, List, Object, User};
 use std::collections::BTreeSet;
 
-#[derive(Default)]
 pub(crate) struct People {
     /// The application's ids.
     pub(crate) users: BTreeSet<i64>,
@@ -12,6 +12,19 @@ pub(crate) struct People {
     pub(crate) group: Option<String>,
     /// It reports a result, which is nobody's action.
     pub(crate) is_result: bool,
+    /// The role that one needs to read of it everywhere: guests of a private project see its issues, but not its code.
+    pub(crate) role: i32,
+}
+
+impl Default for People {
+    fn default() -> Self {
+        Self {
+            users: BTreeSet::new(),
+            group: None,
+            is_result: false,
+            role: REPORTER,
+        }
+    }
 }
 
 impl People {
@@ -21,6 +34,7 @@ impl People {
         };
         let mut people = Self {
             is_result: matches!(kind, Kind::Pipeline | Kind::Deployment | Kind::Job),
+            role: role(&event, kind),
             ..Self::default()
         };
         match kind {
@@ -73,6 +87,15 @@ impl People {
             }
             _ => self.add([item.author_id.get()]),
         }
+    }
+}
+
+fn role(event: &Event, kind: Kind) -> i32 {
+    let is_on_issue = event.issue.is_there() || event.work_item.is_there();
+    match kind {
+        Kind::Issue | Kind::ConfidentialIssue | Kind::Incident => GUEST,
+        Kind::Note if is_on_issue && !event.merge_request.is_there() => GUEST,
+        _ => REPORTER,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::protection::ChatNames;
 use super::scope::Scope;
-use crate::account::{Accounts, GUEST, Place};
+use crate::account::{Accounts, Place};
 use crate::error::Result;
 use crate::event::person::{Choices, Chosen};
 use crate::event::read::{Author, People};
@@ -116,10 +116,12 @@ impl Circle<'_> {
                     direct: match (chosen.direct_messages, is_own) {
                         (false, _) => None,
                         (true, true) => Some(Direct::OwnAction),
-                        (true, false) => Some(match self.is_member(team, slack_user, scope)? {
-                            false => Direct::NoAccess,
-                            true => chosen.quiet_for.map_or(Direct::Now, Direct::Later),
-                        }),
+                        (true, false) => {
+                            Some(match self.has_role(team, slack_user, scope, people.role)? {
+                                false => Direct::NoAccess,
+                                true => chosen.quiet_for.map_or(Direct::Now, Direct::Later),
+                            })
+                        }
                     },
                 });
             }
@@ -138,8 +140,14 @@ impl Circle<'_> {
         (!ids.is_empty()).then(|| ids.join(" "))
     }
 
-    /// Whether they have a role where it happened: who was assigned may have left since.
-    fn is_member(&self, team: &str, slack_user: &str, scope: &Scope) -> Result<bool> {
+    /// Whether they have that role where it happened: who was assigned may have left since.
+    pub(super) fn has_role(
+        &self,
+        team: &str,
+        slack_user: &str,
+        scope: &Scope,
+        role: i32,
+    ) -> Result<bool> {
         let Some(namespace) = scope.groups.first().copied() else {
             return Ok(false);
         };
@@ -153,7 +161,7 @@ impl Circle<'_> {
             return Ok(false);
         };
         Ok(!accounts
-            .with_role(team, slack_user, &[place], GUEST)
+            .with_role(team, slack_user, &[place], role)
             .is_empty())
     }
 }
