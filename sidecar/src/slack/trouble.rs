@@ -13,7 +13,7 @@ pub(crate) fn advice(error: &str, needed: Option<&str>) -> String {
     }
 }
 
-const ADVICE: [(&[&str], &str); 12] = [
+const ADVICE: [(&[&str], &str); 13] = [
     (
         &["not_in_channel", "user_not_in_channel"],
         "the app is not in that channel: invite it there with `/invite @GitLab`",
@@ -59,6 +59,10 @@ const ADVICE: [(&[&str], &str); 12] = [
     ),
     (&["inactive"], "the integration is switched off"),
     (&["no_event"], "the event is no longer in the database"),
+    (
+        &["no_access"],
+        "when it was to be sent, the person had no access any more, or did not want it",
+    ),
     (
         &[
             "no_answer",

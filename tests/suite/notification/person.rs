@@ -338,6 +338,67 @@ fn direct_messages_wait_for_the_end_of_quiet_hours() -> Result<()> {
     Ok(())
 }
 
+/// What has waited is sent if its reader still may see it and still wants it; what waits behind it is not held up.
+#[test]
+fn access_is_checked_again_after_quiet_hours() -> Result<()> {
+    let mut client = people("person_access")?;
+    let quiet = json!({"direct_messages": true, "quiet_hours": {"from": "00:00", "until": "00:00", "time_zone": "UTC"}});
+    let keeps = "select 1";
+    for (what, then, expected) in [
+        ("nothing", keeps, "2 waiting"),
+        (
+            "removed",
+            "delete from members where user_id = 4",
+            "2 no_access",
+        ),
+        (
+            "a guest",
+            "update members set access_level = 10 where user_id = 4",
+            "1 no_access, 1 waiting",
+        ),
+        (
+            "blocked",
+            "update users set state = 'blocked' where id = 4",
+            "2 no_access",
+        ),
+        (
+            "not linked",
+            "delete from chat_names where user_id = 4",
+            "2 no_access",
+        ),
+        (
+            "said no",
+            "select lockstep_api.set_slack_person('A', null, 'U4', '{\"direct_messages\": false}')",
+            "2 no_access",
+        ),
+    ] {
+        client.batch_execute(
+            "delete from lockstep_internal.slack_delivery; delete from lockstep_internal.event; delete from lockstep_internal.slack_channel;
+             delete from members where user_id = 4; delete from chat_names where user_id = 4; update users set state = 'active' where id = 4;
+             insert into chat_names (user_id, team_id, chat_id) values (4, 'A', 'U4');
+             insert into members (access_level, source_id, source_type, user_id) values (20, 1, 'Project', 4)",
+        )?;
+        choose(&mut client, "U4", &quiet)?;
+        publish(&mut client, &opened(6, &[4]))?;
+        let issue = json!({"assignees": users(&[4])});
+        let issue = by(6, "issue", json!({"action": "open", "author_id": 3}), issue);
+        publish(&mut client, &issue)?;
+        client.batch_execute(then)?;
+        client.batch_execute(
+            "update lockstep_internal.slack_delivery set not_before = now() where not_before is not null",
+        )?;
+        let claim = "select count(*) from lockstep_api.claim_deliveries(10, '1 minute', 1000)";
+        crate::service_account::number(&mut client, claim)?;
+        let states = "select string_agg(concat_ws(' ', n, state), ', ' order by state)
+             from (select count(*) as n, coalesce(d.error, d.status) as state
+                     from lockstep_internal.slack_delivery d join lockstep_internal.slack_channel c on c.id = d.channel
+                    where c.channel = 'U4' group by 2) s";
+        let found: String = client.query_one(states, &[])?.get(0);
+        assert_eq!(found, expected, "{what}");
+    }
+    Ok(())
+}
+
 #[test]
 fn choices_are_checked() -> Result<()> {
     let mut client = people("person_refused")?;

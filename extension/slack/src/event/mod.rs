@@ -18,3 +18,4 @@ pub(crate) mod trial;
 mod written;
 
 pub(crate) use settings::{channels_now, sweep_gone};
+pub(crate) use told::{Waited, may_be_sent};

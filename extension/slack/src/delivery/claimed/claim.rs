@@ -1,6 +1,6 @@
 //! Claims deliveries in batches.
 
-use super::head::{Head, fail_without_event, heads};
+use super::head::{Head, fail_each, heads};
 use super::pace::Pace;
 use super::subject::{self, SEPARATE, UPDATE};
 use crate::delivery::channel::{self, Due, Locked, Next};
@@ -255,7 +255,7 @@ fn with_messages(
             message: None,
         });
     }
-    fail_without_event(&without_event)?;
+    fail_each(&without_event, "no_event")?;
     let subjects: Vec<(i64, String)> = outgoing
         .iter()
         .filter_map(|it| Some((it.head.channel, it.subject.clone()?)))

@@ -1,7 +1,9 @@
 //! The first waiting delivery of each channel. The caller has locked the channels.
 
+use super::subject;
 use crate::delivery::channel::Locked;
 use crate::error::Result;
+use crate::event::{Waited, may_be_sent};
 use crate::slack_workspace::{Destination, ancestors, destinations};
 use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum, keys_argument};
@@ -15,7 +17,7 @@ const MOST_ROUNDS: usize = 10;
 struct Statements {
     first: OwnStatement,
     fail: OwnStatement,
-    fail_without_event: OwnStatement,
+    fail_each: OwnStatement,
 }
 
 kept! {
@@ -47,10 +49,10 @@ kept! {
             ],
             &["lane"],
         ),
-        fail_without_event: OwnStatement::by_index(
-            "update lockstep_internal.slack_delivery set status = 'failed', error = 'no_event', needed = null, done_at = clock_timestamp()
+        fail_each: OwnStatement::by_index(
+            "update lockstep_internal.slack_delivery set status = 'failed', error = $2, needed = null, done_at = clock_timestamp()
               where id = any ($1) and status = 'waiting'",
-            &[pg_sys::INT8ARRAYOID],
+            &[pg_sys::INT8ARRAYOID, pg_sys::TEXTOID],
             &["id"],
         ),
     };
@@ -77,10 +79,13 @@ pub(super) struct Head {
 struct First {
     lane: i64,
     slack_integration: i64,
+    /// It was to be sent later, and the time has come.
+    has_waited: bool,
     head: Head,
 }
 
-/// The first delivery of each channel that can be sent. Deliveries of removed or inactive integrations fail.
+/// The first delivery of each channel that can be sent. Deliveries of removed or inactive integrations fail, and so do those that have
+/// waited for somebody who may not see them by now, or does not want them.
 pub(super) fn heads(schema: &str, channels: &[Locked]) -> Result<BTreeMap<i64, Head>> {
     let teams: BTreeMap<i64, &str> = channels
         .iter()
@@ -94,7 +99,10 @@ pub(super) fn heads(schema: &str, channels: &[Locked]) -> Result<BTreeMap<i64, H
         let ids: Vec<i64> = ids.into_iter().collect();
         let destinations = destinations(schema, &ids)?;
         let heirs = heirs(schema, &firsts, &destinations)?;
+        let refused = refused(schema, &firsts, &teams)?;
+        fail_each(&refused, "no_access")?;
         let mut gone = Vec::new();
+        left = Vec::new();
         for mut first in firsts {
             let destination = destinations.get(&first.slack_integration);
             let team = teams.get(&first.lane).copied();
@@ -105,17 +113,18 @@ pub(super) fn heads(schema: &str, channels: &[Locked]) -> Result<BTreeMap<i64, H
                     integration: first.head.integration,
                     error,
                 }),
+                None if refused.contains(&first.head.id) => left.push(first.lane),
                 None => {
                     first.head.alias = destination.map(|it| it.alias.clone()).unwrap_or_default();
                     heads.insert(first.lane, first.head);
                 }
             }
         }
-        if gone.is_empty() {
+        fail(&gone)?;
+        left.extend(gone.into_iter().map(|it| it.lane));
+        if left.is_empty() {
             break;
         }
-        fail(&gone)?;
-        left = gone.into_iter().map(|it| it.lane).collect();
     }
     Ok(heads)
 }
@@ -141,6 +150,31 @@ fn heirs(
         true => Ok(Heirs::new()),
         false => ancestors(schema, &ids),
     }
+}
+
+/// The direct messages that have waited and may no longer be sent.
+fn refused(schema: &str, firsts: &[First], teams: &BTreeMap<i64, &str>) -> Result<Vec<i64>> {
+    let waited: Vec<&First> = firsts.iter().filter(|first| first.has_waited).collect();
+    if waited.is_empty() {
+        return Ok(Vec::new());
+    }
+    let events: Vec<i64> = waited.iter().map(|first| first.head.event).collect();
+    let payloads = subject::payloads(&events)?;
+    let mut ids = Vec::new();
+    let mut messages = Vec::new();
+    for First { lane, head, .. } in waited {
+        // Without its event it fails anyway.
+        if let Some(team) = teams.get(lane)
+            && let Some(user) = head.name.as_deref()
+            && let Some(event) = payloads.get(&head.event)
+        {
+            ids.push(head.id);
+            messages.push(Waited { team, user, event });
+        }
+    }
+    let allowed = may_be_sent(schema, &messages)?;
+    let refused = ids.into_iter().zip(allowed).filter(|(_, may)| !may);
+    Ok(refused.map(|(id, _)| id).collect())
 }
 
 /// Why a delivery cannot be sent, if so.
@@ -171,6 +205,7 @@ fn firsts(lanes: &[i64]) -> Result<Vec<First>> {
             firsts.push(First {
                 lane: row.get(1).unwrap_or_default(),
                 slack_integration: row.get(3).unwrap_or_default(),
+                has_waited: row.get(11).is_some_and(|wait: i64| wait <= 0),
                 head: Head {
                     id: row.get(2).unwrap_or_default(),
                     channel: row.get(9).unwrap_or_default(),
@@ -200,6 +235,9 @@ struct Gone {
 
 /// Fails everything that waits in these lanes for the same integrations and rows.
 fn fail(gone: &[Gone]) -> Result<()> {
+    if gone.is_empty() {
+        return Ok(());
+    }
     let lanes: Vec<i64> = gone.iter().map(|it| it.lane).collect();
     let rows: Vec<i64> = gone.iter().map(|it| it.slack_integration).collect();
     let integrations: Vec<i64> = gone.iter().map(|it| it.integration).collect();
@@ -214,11 +252,11 @@ fn fail(gone: &[Gone]) -> Result<()> {
     Ok(())
 }
 
-/// Fails deliveries whose event is gone.
-pub(super) fn fail_without_event(deliveries: &[i64]) -> Result<()> {
+/// Fails these deliveries alone.
+pub(super) fn fail_each(deliveries: &[i64], error: &str) -> Result<()> {
     if !deliveries.is_empty() {
-        let arguments = [keys_argument(deliveries)];
-        STATEMENTS.with(|statements| statements.fail_without_event.run(&arguments))?;
+        let arguments = [keys_argument(deliveries), datum(error)];
+        STATEMENTS.with(|statements| statements.fail_each.run(&arguments))?;
     }
     Ok(())
 }

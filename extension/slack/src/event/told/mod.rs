@@ -1,7 +1,8 @@
 //! Who is notified of an event: where it happened ([`scope`]), which integrations might be notified ([`candidate`]), and whether
 //! they are, by the feature flag ([`flag`]) and their settings ([`filter`], [`mod@route`]), which may depend on protected branches and linked
-//! Slack accounts ([`protection`]); and which people are mentioned or get a direct message ([`mod@person`]). [`deployment`] adds what was deployed before.
+//! Slack accounts ([`protection`]); and which people are mentioned or get a direct message ([`mod@person`]), and still do after it has waited ([`access`]). [`deployment`] adds what was deployed before.
 
+mod access;
 mod candidate;
 mod deployment;
 pub(crate) mod filter;
@@ -12,6 +13,7 @@ mod reason;
 mod route;
 mod scope;
 
+pub(crate) use access::{Waited, may_be_sent};
 pub(crate) use candidate::{Candidate, Candidates};
 pub(crate) use deployment::previous_sha;
 pub(crate) use filter::{Surroundings, Told};
