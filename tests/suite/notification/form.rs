@@ -152,6 +152,29 @@ fn channels_are_chosen_in_the_home() -> Result<()> {
     Ok(())
 }
 
+/// Removing a group's line removes its user group.
+#[test]
+fn user_groups_are_removed_with_their_lines() -> Result<()> {
+    let mut scene = Scene::new("notification_modal_groups")?;
+    let ada = scene.ada.clone();
+    let view = scene.open_settings(&ada)?.remove(0);
+    let mut values = filled_in("#general", "", &["push"]);
+    for (lines, groups) in [
+        (
+            "tea/green: S1\ntea/black: S2",
+            json!({ "tea/green": "S1", "tea/black": "S2" }),
+        ),
+        ("tea/black: S2", json!({ "tea/black": "S2" })),
+        ("", json!({})),
+    ] {
+        values["user_groups"] =
+            json!({ "user_groups": { "type": "plain_text_input", "value": lines } });
+        assert_eq!(scene.save(&ada, &view, &values)?, Value::Null);
+        assert_eq!(scene.settings()?["user_groups"], groups, "{lines}");
+    }
+    Ok(())
+}
+
 #[test]
 fn mistakes_are_shown_beside_their_fields() -> Result<()> {
     let mut scene = Scene::new("notification_modal_wrong")?;

@@ -483,7 +483,10 @@ fn groups_are_mentioned_by_a_map() -> Result<()> {
     ] {
         refused(&mut client, &set(groups), "22023", "\"user_groups")?;
     }
-    let shown = json_of(&mut client, &set("{\"other\": null}"))?;
+    // The map replaces the one before: a group that is left out has no user group any more.
+    let shown = json_of(&mut client, &set("{\"Group-1\": \"S1\"}"))?;
+    assert_eq!(shown["user_groups"], json!({"Group-1": "S1"}));
+    let shown = json_of(&mut client, &set("{\"Group-1\": \"S1\", \"other\": null}"))?;
     assert_eq!(shown["user_groups"], json!({"Group-1": "S1"}));
     Ok(())
 }

@@ -212,7 +212,7 @@ fn event_channels(text: &str) -> Result<Map<String, Value>, String> {
     Ok(by_event)
 }
 
-/// One line per group: its path in GitLab, a colon, and the id of its user group in Slack.
+/// One line per group: its path in GitLab, a colon, and the id of its user group in Slack. These replace all before.
 fn user_groups(text: &str) -> Result<Map<String, Value>, String> {
     let mut groups = Map::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {

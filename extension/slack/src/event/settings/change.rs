@@ -81,22 +81,18 @@ impl Settings {
         Ok(())
     }
 
-    /// Like channels of events: a group that is not given keeps its user group, and null removes it.
+    /// The whole map, as groups have no fixed names: one that is left out has no user group any more.
     fn change_user_groups(&mut self, value: &Value) -> Result<()> {
+        self.user_groups = BTreeMap::new();
         let groups = match value {
-            Value::Null => {
-                self.user_groups = BTreeMap::new();
-                return Ok(());
-            }
+            Value::Null => return Ok(()),
             Value::Object(groups) => groups,
             _ => return Err(setting("user_groups", "is not an object")),
         };
         for (group, value) in groups {
             let path = format!("user_groups.{}", short(group));
             match value {
-                Value::Null => {
-                    self.user_groups.remove(group);
-                }
+                Value::Null => {}
                 Value::String(id) if is_id_of(id, "S") && !group.trim().is_empty() => {
                     self.user_groups.insert(group.clone(), id.clone());
                 }
