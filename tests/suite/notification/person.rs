@@ -367,8 +367,9 @@ fn access_is_checked_again_after_quiet_hours() -> Result<()> {
             "2 no_access",
         ),
         (
+            // While this was published.
             "said no",
-            "select lockstep_api.set_slack_person('A', null, 'U4', '{\"direct_messages\": false}')",
+            "update lockstep_internal.slack_person set direct_messages = false",
             "2 no_access",
         ),
     ] {
@@ -396,6 +397,45 @@ fn access_is_checked_again_after_quiet_hours() -> Result<()> {
         let found: String = client.query_one(states, &[])?.get(0);
         assert_eq!(found, expected, "{what}");
     }
+    Ok(())
+}
+
+/// Who turns direct messages off gets none that waits, and who ends the quiet hours gets them at once.
+#[test]
+fn a_choice_is_for_what_waits_as_well() -> Result<()> {
+    let mut client = people("person_settled")?;
+    let quiet = json!({"direct_messages": true, "quiet_hours": {"from": "00:00", "until": "00:00", "time_zone": "UTC"}});
+    for (choice, states, claimed) in [
+        (json!({"mentions": false}), "waiting later", ""),
+        (json!({"direct_messages": false}), "failed no_access", ""),
+        (json!({"quiet_hours": null}), "waiting", "U4"),
+    ] {
+        client.batch_execute(
+            "delete from lockstep_internal.slack_delivery; delete from lockstep_internal.slack_channel; delete from lockstep_internal.slack_person",
+        )?;
+        choose(&mut client, "U4", &quiet)?;
+        publish(&mut client, &opened(6, &[4]))?;
+        let claim = "select coalesce(string_agg(channel, ' ' order by channel), '') from lockstep_api.claim_deliveries(10, '1 minute', 1000)";
+        // From now on its channel waits.
+        let before: String = client.query_one(claim, &[])?.get(0);
+        assert_eq!(before, "#c");
+        choose(&mut client, "U4", &choice)?;
+        let state = "select concat_ws(' ', d.status, d.error, case when d.status = 'waiting' and d.not_before > now() then 'later' end)
+                       from lockstep_internal.slack_delivery d join lockstep_internal.slack_channel c on c.id = d.channel where c.channel = 'U4'";
+        let found: String = client.query_one(state, &[])?.get(0);
+        assert_eq!(found, states, "{choice}");
+        let after: String = client.query_one(claim, &[])?.get(0);
+        assert_eq!(after, claimed, "{choice}");
+    }
+    // A hold for another reason stays.
+    choose(&mut client, "U4", &quiet)?;
+    publish(&mut client, &opened(6, &[4]))?;
+    client.batch_execute(
+        "update lockstep_internal.slack_channel set not_before = 'infinity' where channel = 'U4'",
+    )?;
+    choose(&mut client, "U4", &json!({"quiet_hours": null}))?;
+    let held = "select count(*) from lockstep_internal.slack_channel where channel = 'U4' and not_before = 'infinity'";
+    assert_eq!(crate::service_account::number(&mut client, held)?, 1);
     Ok(())
 }
 

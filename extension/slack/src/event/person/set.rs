@@ -2,6 +2,7 @@
 
 use super::choice::Choice;
 use super::quiet::QuietHours;
+use super::waiting::settle;
 use crate::account::Accounts;
 use crate::error::{OrRaise, Result, ServerError, required};
 use crate::event::settings::{setting, short, truth};
@@ -99,6 +100,9 @@ fn set(tables: &Tables, team: &str, user: &str, choices: &Value) -> Result<Value
     }
     if !choices.is_empty() {
         write(&choice, keys)?;
+        if !choice.direct_messages || choice.quiet_hours.is_none() {
+            settle(&tables.schema, team, user, choice.direct_messages)?;
+        }
     }
     let mut shown = serde_json::to_value(&choice).map_err(ServerError::catalog)?;
     let accounts = Accounts::find(&tables.schema)?;
