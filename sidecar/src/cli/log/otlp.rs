@@ -14,13 +14,13 @@ use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tokio::task::spawn_blocking;
-use tracing::{Metadata, Subscriber};
+use tracing::{Metadata, Subscriber, warn};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 use url::Url;
 
-use super::post::Post;
+use super::post::{PATIENCE, Post};
 
 const NAME: &str = "lockstep-sidecar";
 
@@ -45,7 +45,7 @@ impl Spans {
 
     fn new(endpoint: &str, name: Option<String>) -> Result<Self, String> {
         let base = Url::parse(endpoint).map_err(|error| error.to_string())?;
-        let post = Post::new(&base).map_err(|error| error.report())?;
+        let post = Post::new("the collector of spans", &base).map_err(|error| error.report())?;
         let exporter = SpanExporter::builder()
             .with_http()
             .with_endpoint(endpoint)
@@ -77,7 +77,10 @@ impl Spans {
 
     /// Sends the last ones, which takes a thread of its own to wait.
     pub(super) async fn end(self) {
-        let _ = spawn_blocking(move || self.0.shutdown()).await;
+        let ending = spawn_blocking(move || self.0.shutdown_with_timeout(PATIENCE));
+        if let Ok(Err(error)) = ending.await {
+            warn!(%error, "the last spans were not sent");
+        }
     }
 }
 
