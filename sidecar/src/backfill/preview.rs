@@ -1,11 +1,45 @@
 //! What a job would do.
 
 use std::fmt::Write;
+use std::process::ExitCode;
 
-use crate::database::PreviewOutcome;
-use crate::text::number;
+use super::arguments::Backfill;
+use crate::connection::Address;
+use crate::database::{Database, PreviewOutcome};
+use crate::error::{Error, INTERRUPTED};
+use crate::interrupt::Interrupts;
+use crate::text::{number, say, tell};
 
-pub(super) fn of(job: &str, outcomes: &[PreviewOutcome]) -> String {
+/// It reads a whole table. The server would go on with that when nobody waits for it any more.
+pub(super) async fn run(
+    address: &Address,
+    database: &Database,
+    arguments: &Backfill,
+    interrupts: &mut Interrupts,
+) -> Result<ExitCode, Error> {
+    let token = database.cancel_token();
+    let asking = database.preview(&arguments.job, arguments.table.as_deref());
+    tokio::pin!(asking);
+    tokio::select! {
+        outcomes = &mut asking => {
+            say(&of(&arguments.job, &outcomes?));
+            return Ok(ExitCode::SUCCESS);
+        }
+        () = interrupts.next() => {}
+    }
+    let cancelling = async {
+        address.cancel(&token).await;
+        let _ = asking.await;
+    };
+    tokio::select! {
+        () = cancelling => {}
+        () = interrupts.next() => {}
+    }
+    tell("interrupted; nothing was changed");
+    Ok(ExitCode::from(INTERRUPTED))
+}
+
+fn of(job: &str, outcomes: &[PreviewOutcome]) -> String {
     let rows = |writes: bool| -> i64 {
         let those = outcomes.iter().filter(|it| it.writes == writes);
         those.map(|it| it.rows).sum()
