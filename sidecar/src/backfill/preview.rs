@@ -40,15 +40,16 @@ pub(super) async fn run(
 }
 
 fn of(job: &str, outcomes: &[PreviewOutcome]) -> String {
-    let rows = |writes: bool| -> i64 {
+    // A row with two wrong columns has two.
+    let values = |writes: bool| -> i64 {
         let those = outcomes.iter().filter(|it| it.writes == writes);
         those.map(|it| it.rows).sum()
     };
     let mut text = format!(
         "{job} would write {} {}, and could not resolve {}\n",
-        number(rows(true)),
-        if rows(true) == 1 { "row" } else { "rows" },
-        number(rows(false))
+        number(values(true)),
+        if values(true) == 1 { "value" } else { "values" },
+        number(values(false))
     );
     let width = outcomes.iter().map(|it| it.outcome.len()).max();
     let width = width.unwrap_or_default();
@@ -86,7 +87,7 @@ mod tests {
         ];
         assert_eq!(
             of("service_accounts", &outcomes),
-            "service_accounts would write 1,516 rows, and could not resolve 20\n\
+            "service_accounts would write 1,516 values, and could not resolve 20\n\
              \x20 no_item            20  left, as 7, 9\n\
              \x20 resolved        1,516  written, as 7, 9\n"
         );
