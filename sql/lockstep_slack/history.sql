@@ -44,10 +44,13 @@ values ('drift_history', interval '90 days', 'lockstep_internal.drift_history', 
        ('delivery_history', interval '7 days', 'lockstep_internal.delivery_history', 'since'),
        ('backfill_history', interval '7 days', 'lockstep_internal.backfill_history', 'at');
 
--- Deliveries are kept for a day, so what nobody recorded in time is made up for.
+-- Deliveries are kept for a day, so what nobody recorded in time is made up for: an hour at a time, so that each call is short.
 create function lockstep_api.record_history(schema text default 'public')
 returns void language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
+-- Recorded while the clock was ahead: of no time that was.
+delete from lockstep_internal.delivery_history h
+ where h.schema = record_history.schema and h.since >= (select date_bin(interval '5 minutes', clock_timestamp(), timestamptz 'epoch'));
 insert into lockstep_internal.delivery_history (schema, since, delivered, failed, p50_seconds, p99_seconds, oldest_seconds)
 select record_history.schema, s.since, d.delivered, d.failed, d.seconds[1], d.seconds[2],
        case when s.since = n.now - interval '5 minutes' then coalesce((
@@ -56,8 +59,8 @@ select record_history.schema, s.since, d.delivered, d.failed, d.seconds[1], d.se
   from (select date_bin(interval '5 minutes', clock_timestamp(), timestamptz 'epoch')) n (now)
  cross join lateral (
    select greatest(max(h.since) + interval '5 minutes', n.now - interval '1 day')
-     from lockstep_internal.delivery_history h where h.schema = record_history.schema) f (first)
- cross join lateral generate_series(f.first, n.now - interval '5 minutes', interval '5 minutes') s (since)
+     from lockstep_internal.delivery_history h where h.schema = record_history.schema and h.since < n.now) f (first)
+ cross join lateral generate_series(f.first, least(n.now - interval '5 minutes', f.first + interval '55 minutes'), interval '5 minutes') s (since)
  cross join lateral (
    select count(*) filter (where o.status = 'delivered'), count(*) filter (where o.status = 'failed'),
           percentile_cont(array[0.5, 0.99]) within group (order by extract(epoch from o.done_at - o.created_at)::float8)
@@ -71,7 +74,7 @@ select p.run, date_trunc('minute', clock_timestamp()), p.scanned from lockstep.b
     on conflict do nothing
 $$;
 comment on function lockstep_api.record_history(text) is
-  'records what the status page draws, for the time since it was last recorded, a day at most; any number of sidecars may call it each minute';
+  'records what the status page draws, for the time since it was last recorded, an hour at a time and a day at most; any number of sidecars may call it each minute';
 revoke execute on function lockstep_api.record_history(text) from public;
 
 create function lockstep.status_history(schema text default 'public')
@@ -83,7 +86,9 @@ select jsonb_build_object(
              'at', extract(epoch from h.since), 'delivered', h.delivered, 'failed', h.failed, 'p50_seconds', h.p50_seconds,
              'p99_seconds', h.p99_seconds, 'oldest_seconds', h.oldest_seconds) order by h.since), '[]')
       from lockstep_internal.delivery_history h
-     where h.schema = status_history.schema and h.since > (select clock_timestamp() - interval '1 day')),
+     where h.schema = status_history.schema and h.since > (select clock_timestamp() - interval '1 day')
+       -- A clock may have been ahead.
+       and h.since <= (select clock_timestamp())),
   'drift', (
     select coalesce(jsonb_agg(jsonb_build_object('what', d.what, 'days', d.days) order by d.what collate "C"), '[]')
       from (select h.what, jsonb_agg(jsonb_build_object('at', extract(epoch from h.day), 'rows', h.rows) order by h.day) as days

@@ -11,7 +11,10 @@ with waiting as materialized (
 done as materialized (
   select count(*) filter (where o.status = 'delivered') as delivered, count(*) filter (where o.status = 'failed') as failed
     from lockstep_internal.slack_delivery o
-   where o.status <> 'waiting' and o.done_at > (select clock_timestamp() - interval '1 hour') and o.schema = status_report.schema)
+   where o.status <> 'waiting' and o.done_at > (select clock_timestamp() - interval '1 hour') and o.schema = status_report.schema),
+failed as materialized (
+  select coalesce(o.error, 'unknown_error') as error, o.needed, o.channel, count(*) as deliveries, max(o.done_at) as last_at
+    from lockstep_internal.slack_delivery o where o.status = 'failed' and o.schema = status_report.schema group by 1, 2, 3)
 select jsonb_build_object(
   'at', clock_timestamp(),
   'is_held', (
@@ -48,17 +51,11 @@ select jsonb_build_object(
                             order by r.last_at desc limit 1) t on true) t), '[]'))
       from waiting w),
   'failures', (
-    select coalesce(jsonb_agg(to_jsonb(f) order by f.deliveries desc, f.error collate "C"), '[]')
-      from (select coalesce(d.error, 'unknown_error') as error, d.needed, count(*) as deliveries,
-                   count(distinct d.channel) as channels, max(d.done_at) as last_at,
-                   extract(epoch from clock_timestamp() - max(d.done_at)) as age_seconds,
-                   (select coalesce(jsonb_agg(n.name), '[]')
-                      from (select distinct c.channel as name from lockstep_internal.slack_delivery o
-                              join lockstep_internal.slack_channel c on c.id = o.channel
-                             where o.status = 'failed' and o.schema = status_report.schema
-                               and coalesce(o.error, 'unknown_error') = coalesce(d.error, 'unknown_error')
-                             order by 1 limit 5) n) as names
-              from lockstep_internal.slack_delivery d where d.status = 'failed' and d.schema = status_report.schema group by d.error, d.needed) f),
+    select coalesce(jsonb_agg(to_jsonb(f) order by f.deliveries desc, f.error collate "C", f.needed collate "C"), '[]')
+      from (select d.error, d.needed, sum(d.deliveries) as deliveries, count(*) as channels, max(d.last_at) as last_at,
+                   extract(epoch from clock_timestamp() - max(d.last_at)) as age_seconds,
+                   coalesce((array_agg(distinct c.channel) filter (where c.channel is not null))[1:5], '{}') as names
+              from failed d left join lockstep_internal.slack_channel c on c.id = d.channel group by d.error, d.needed) f),
   'backfills', (
     select coalesce(jsonb_agg(to_jsonb(b) - 'pids' - 'role' - 'settings'
              || jsonb_build_object('remaining_seconds', extract(epoch from b.remaining),

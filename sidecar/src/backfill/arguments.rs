@@ -16,7 +16,7 @@ Exit status:
   0    finished: every row was looked at, or (--dry-run) counted
   1    failed or cancelled, with the ranges that were set aside, or its workers gave up
   2    wrong usage, the database refused, or it could not be reached
-  130  interrupted: the run is paused, and the same command resumes it
+  130  interrupted: the run is paused, and the same command resumes it; --dry-run is cancelled
 
 ", connection_help!());
 

@@ -24,14 +24,11 @@ use watch::{End, Watch};
 pub(crate) async fn run(arguments: &Backfill) -> Result<ExitCode, Error> {
     let address = Address::new(arguments.connection.database_url.as_ref())?;
     let database = Database::open(&address).await?;
-    if arguments.dry_run {
-        let table = arguments.table.as_deref();
-        let outcomes = database.preview(&arguments.job, table).await?;
-        say(&preview::of(&arguments.job, &outcomes));
-        return Ok(ExitCode::SUCCESS);
-    }
-    // From here on a signal does not end the process: there may be a run to pause.
+    // From here on a signal does not end the process: there may be a run to pause, or a statement to cancel.
     let mut interrupts = Interrupts::listen()?;
+    if arguments.dry_run {
+        return preview::run(&address, &database, arguments, &mut interrupts).await;
+    }
     let begun = begin::begin(&address, &database, arguments, &mut interrupts).await?;
     let (run, how) = match &begun {
         Begun::Started(run) => (*run, format!("started run {run} of {}", arguments.job)),

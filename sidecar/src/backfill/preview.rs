@@ -1,20 +1,55 @@
 //! What a job would do.
 
 use std::fmt::Write;
+use std::process::ExitCode;
 
-use crate::database::PreviewOutcome;
-use crate::text::number;
+use super::arguments::Backfill;
+use crate::connection::Address;
+use crate::database::{Database, PreviewOutcome};
+use crate::error::{Error, INTERRUPTED};
+use crate::interrupt::Interrupts;
+use crate::text::{number, say, tell};
 
-pub(super) fn of(job: &str, outcomes: &[PreviewOutcome]) -> String {
-    let rows = |writes: bool| -> i64 {
+/// It reads a whole table. The server would go on with that when nobody waits for it any more.
+pub(super) async fn run(
+    address: &Address,
+    database: &Database,
+    arguments: &Backfill,
+    interrupts: &mut Interrupts,
+) -> Result<ExitCode, Error> {
+    let token = database.cancel_token();
+    let asking = database.preview(&arguments.job, arguments.table.as_deref());
+    tokio::pin!(asking);
+    tokio::select! {
+        outcomes = &mut asking => {
+            say(&of(&arguments.job, &outcomes?));
+            return Ok(ExitCode::SUCCESS);
+        }
+        () = interrupts.next() => {}
+    }
+    let cancelling = async {
+        address.cancel(&token).await;
+        let _ = asking.await;
+    };
+    tokio::select! {
+        () = cancelling => {}
+        () = interrupts.next() => {}
+    }
+    tell("interrupted; nothing was changed");
+    Ok(ExitCode::from(INTERRUPTED))
+}
+
+fn of(job: &str, outcomes: &[PreviewOutcome]) -> String {
+    // A row with two wrong columns has two.
+    let values = |writes: bool| -> i64 {
         let those = outcomes.iter().filter(|it| it.writes == writes);
         those.map(|it| it.rows).sum()
     };
     let mut text = format!(
         "{job} would write {} {}, and could not resolve {}\n",
-        number(rows(true)),
-        if rows(true) == 1 { "row" } else { "rows" },
-        number(rows(false))
+        number(values(true)),
+        if values(true) == 1 { "value" } else { "values" },
+        number(values(false))
     );
     let width = outcomes.iter().map(|it| it.outcome.len()).max();
     let width = width.unwrap_or_default();
@@ -52,7 +87,7 @@ mod tests {
         ];
         assert_eq!(
             of("service_accounts", &outcomes),
-            "service_accounts would write 1,516 rows, and could not resolve 20\n\
+            "service_accounts would write 1,516 values, and could not resolve 20\n\
              \x20 no_item            20  left, as 7, 9\n\
              \x20 resolved        1,516  written, as 7, 9\n"
         );

@@ -178,7 +178,7 @@ impl Database {
         rows.iter().map(range).collect()
     }
 
-    /// What a job would do. It reads a whole table, and ends when it does or somebody interrupts.
+    /// What a job would do. It reads a whole table.
     pub(crate) async fn preview(
         &self,
         job: &str,

@@ -19,6 +19,7 @@ use super::collect::Collector;
 use super::config::Config;
 use super::drift;
 use super::health::{self, Health};
+use super::history;
 use super::keys::{Fit, KeyCheck};
 use super::workers::All;
 use crate::database::{LostBackfills, SlackDatabase};
@@ -155,6 +156,8 @@ impl Parts {
             tasks: finishing.tasks.clone(),
         });
         let for_status = open(STATUS_SESSIONS)?;
+        // Where there is much to make up for, it takes long, and holds up no page.
+        let for_history = open(1)?.within(history::LONGEST);
         let for_deliveries =
             SlackDatabase::for_deliveries(&config.address, &config.schema, Arc::clone(&wake))?;
         let for_metrics = open(1)?;
@@ -163,9 +166,9 @@ impl Parts {
             ("jobs", for_jobs.clone()),
             ("deliveries", for_deliveries.clone()),
             ("status", for_status.clone()),
+            ("history", for_history.clone()),
             ("metrics", for_metrics.clone()),
         ];
-        let for_history = for_status.clone();
         let page = page::router(page::App::new(
             database,
             for_status,

@@ -68,6 +68,7 @@ fn cache_columns_are_told_by_change() -> Result<()> {
          set session_replication_role = replica;
          update projects set has_external_wiki = null where id = 2;
          update projects set has_external_wiki = true where id in (3, 4);
+         update projects set has_external_issue_tracker = true where id = 4;
          reset session_replication_role",
     )?;
     // A session that has the rows does not matter, and finds them unlocked.
@@ -77,6 +78,13 @@ fn cache_columns_are_told_by_change() -> Result<()> {
     assert_eq!(
         preview(&mut client, "'cache_columns', 'projects'")?,
         [
+            // A row counts for each of its columns.
+            (
+                "has_external_issue_tracker: true -> false".to_owned(),
+                true,
+                1,
+                vec![4]
+            ),
             (
                 "has_external_wiki: null -> false".to_owned(),
                 true,

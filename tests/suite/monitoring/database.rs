@@ -125,6 +125,53 @@ fn deliveries_are_told_by_cause() -> Result<()> {
     Ok(())
 }
 
+/// The same error for want of another scope is another cause, in other channels.
+#[test]
+fn failures_name_their_own_channels() -> Result<()> {
+    let mut client = attached("monitoring_channels")?;
+    client.batch_execute(
+        "insert into lockstep_internal.slack_channel (schema, team_id, channel) select 'public', 'T', '#c' || g from generate_series(1, 9) g;
+         insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, status, error, needed, done_at)
+           select 'public', c.id, 1, 1, c.id, c.id, 'failed', f.error, f.needed, now()
+             from lockstep_internal.slack_channel c
+             join (values ('missing_scope', 'chat:write', 1, 2), ('missing_scope', 'chat:write', 1, 1), ('missing_scope', 'chat:write.public', 3, 8),
+                          (null, null, 9, 9), ('unknown_error', null, 9, 9)) f (error, needed, first, last)
+               on substr(c.channel, 3)::int between f.first and f.last",
+    )?;
+    let failures = json_of(
+        &mut client,
+        "select (lockstep.status_report() -> 'failures')::text",
+    )?;
+    let failures = failures.as_array().context("none")?;
+    let told: Vec<Value> = failures
+        .iter()
+        .map(|it| {
+            json!([
+                it["error"],
+                it["needed"],
+                it["deliveries"],
+                it["channels"],
+                it["names"]
+            ])
+        })
+        .collect();
+    assert_eq!(
+        json!(told),
+        json!([
+            [
+                "missing_scope",
+                "chat:write.public",
+                6,
+                6,
+                ["#c3", "#c4", "#c5", "#c6", "#c7"]
+            ],
+            ["missing_scope", "chat:write", 3, 2, ["#c1", "#c2"]],
+            ["unknown_error", null, 2, 1, ["#c9"]]
+        ])
+    );
+    Ok(())
+}
+
 /// Slack has more names of errors than anybody wants series.
 #[test]
 fn causes_are_few() -> Result<()> {

@@ -30,6 +30,14 @@ fn messages_are_recorded_by_five_minutes() -> Result<()> {
     )?;
     assert_eq!(history(&mut client)?["deliveries"], json!([]));
     client.batch_execute(RECORD)?;
+    // An hour at a time, the oldest first.
+    let recorded = "select count(*) from lockstep_internal.delivery_history";
+    assert_eq!(number(&mut client, recorded)?, 12);
+    let oldest = "select count(*) from lockstep_internal.delivery_history where since < now() - interval '22 hours'";
+    assert_eq!(number(&mut client, oldest)?, 12);
+    for _ in 1..24 {
+        client.batch_execute(RECORD)?;
+    }
     let recorded = history(&mut client)?["deliveries"].clone();
     let recorded = recorded.as_array().context("none")?;
     // The day before: it was not recorded, and its deliveries are still there.
@@ -61,6 +69,31 @@ fn messages_are_recorded_by_five_minutes() -> Result<()> {
         .batch_execute("delete from lockstep_internal.slack_delivery where status <> 'waiting'")?;
     client.batch_execute(RECORD)?;
     assert_eq!(number(&mut client, counts)?, 101);
+    Ok(())
+}
+
+/// What it recorded while it was ahead is of no time that was, and must not keep the present from being recorded.
+#[test]
+fn a_clock_that_was_ahead_stops_nothing() -> Result<()> {
+    let mut client = attached("history_clock")?;
+    client.batch_execute(
+        "insert into lockstep_internal.delivery_history (schema, since, delivered, failed)
+           select s.schema, date_bin('5 minutes', clock_timestamp(), 'epoch') + g * interval '5 minutes', 0, 0
+             from (values ('public'), ('other')) s (schema), generate_series(-6, 24) g where g = -6 or g > 1",
+    )?;
+    let shown = |client: &mut Client| -> Result<usize> {
+        let all = history(client)?["deliveries"].clone();
+        Ok(all.as_array().context("none")?.len())
+    };
+    // Nobody has recorded anything yet since it was set right.
+    assert_eq!(shown(&mut client)?, 1);
+    client.batch_execute(RECORD)?;
+    // One more if five minutes began in between.
+    let now = shown(&mut client)?;
+    ensure!((6..=7).contains(&now), "{now}");
+    let ahead = "select count(*) from lockstep_internal.delivery_history where since > clock_timestamp() and schema = ";
+    assert_eq!(number(&mut client, &format!("{ahead}'public'"))?, 0);
+    ensure!(number(&mut client, &format!("{ahead}'other'"))? > 20);
     Ok(())
 }
 

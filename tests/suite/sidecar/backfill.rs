@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::target;
@@ -11,8 +13,9 @@ use nix::unistd::Pid;
 use postgres::Client;
 
 use crate::backfill::{SLOW, counted, progress, start, times, wait_until};
+use crate::concurrency::{PATIENCE, wait_until_blocked};
 use crate::database::cluster;
-use crate::service_account::number;
+use crate::service_account::{catalog, number};
 
 fn sidecar(database: &str, arguments: &[&str]) -> Result<Command> {
     let mut command = Command::new(target().join("debug/lockstep-sidecar"));
@@ -144,6 +147,49 @@ fn an_interrupt_pauses_and_the_same_command_goes_on() -> Result<()> {
         "{stderr}"
     );
     assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(1, 3_000)]));
+    Ok(())
+}
+
+/// It reads a whole table, and must not go on reading when nobody waits for it.
+#[test]
+fn an_interrupt_ends_a_dry_run_in_the_server() -> Result<()> {
+    let name = "sidecar_dry_interrupt";
+    let mut client = catalog(name)?;
+    let mut witness = cluster()?.connect(name)?;
+    client.batch_execute("begin; lock table duo_workflows_workflows")?;
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let child = sidecar(name, &["service_accounts", "--dry-run"])?
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let asking = "select pid from pg_stat_activity where datname = current_database() and query ~ '^select outcome' and state = 'active'";
+        let begun = Instant::now();
+        let pid = loop {
+            ensure!(begun.elapsed() < PATIENCE, "it asks nothing");
+            if let Some(row) = witness.query_opt(asking, &[])? {
+                break row.get(0);
+            }
+            sleep(Duration::from_millis(5));
+        };
+        wait_until_blocked(&mut witness, pid)?;
+        kill(Pid::from_raw(i32::try_from(child.id())?), signal)?;
+        let (status, stdout, stderr) = outcome(child.wait_with_output()?)?;
+        assert_eq!(status, Some(130), "{stdout}{stderr}");
+        assert_eq!(stdout, "");
+        ensure!(stderr.contains("interrupted"), "{stderr}");
+        // The table is still locked: what ended it was not its end.
+        let begun = Instant::now();
+        while witness.query_opt(asking, &[])?.is_some() {
+            ensure!(
+                begun.elapsed() < PATIENCE,
+                "the server goes on after {signal}"
+            );
+            sleep(Duration::from_millis(5));
+        }
+    }
+    client.batch_execute("commit")?;
+    let (status, stdout, stderr) = run(name, &["service_accounts", "--dry-run"])?;
+    assert_eq!(status, Some(0), "{stdout}{stderr}");
     Ok(())
 }
 

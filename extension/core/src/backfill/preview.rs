@@ -13,7 +13,7 @@ returns table (outcome text, writes boolean, rows bigint, examples bigint[])
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.preview_backfill(text, regclass, integer) is
-  'what a built-in backfill job would do: how many rows it would write, and how many it could not resolve and why, each with the first keys; reads the whole table and changes nothing';
+  'what a built-in backfill job would do: the rows of each outcome, whether it would write them or why it could not resolve them, with the first keys; a row counts for each of its columns; reads the whole table and changes nothing';
 "#)]
 #[allow(clippy::type_complexity)]
 fn preview_backfill(

@@ -10,18 +10,27 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Its address, and the head and body of each request.
 pub(super) fn start() -> std::io::Result<(String, Receiver<(String, String)>)> {
+    refusing(0)
+}
+
+/// The same, once it has refused some.
+pub(super) fn refusing(some: usize) -> std::io::Result<(String, Receiver<(String, String)>)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let base = format!("http://{}", listener.local_addr()?);
     let (taken, requests) = channel();
     thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let _ = take(stream).map(|request| taken.send(request));
+        for (at, stream) in listener.incoming().flatten().enumerate() {
+            let status = match at < some {
+                true => "503 Service Unavailable",
+                false => "200 OK",
+            };
+            let _ = take(stream, status).map(|request| taken.send(request));
         }
     });
     Ok((base, requests))
 }
 
-fn take(mut stream: TcpStream) -> std::io::Result<(String, String)> {
+fn take(mut stream: TcpStream, status: &str) -> std::io::Result<(String, String)> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut head = String::new();
     while reader.read_line(&mut head)? > 2 {}
@@ -32,6 +41,7 @@ fn take(mut stream: TcpStream) -> std::io::Result<(String, String)> {
     });
     let mut body = vec![0; length.unwrap_or(0)];
     reader.read_exact(&mut body)?;
-    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")?;
+    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    stream.write_all(answer.as_bytes())?;
     Ok((head, String::from_utf8_lossy(&body).into_owned()))
 }

@@ -23,7 +23,7 @@ pub(super) struct Log {
     #[cfg(feature = "otlp")]
     spans: Option<otlp::Spans>,
     #[cfg(feature = "sentry")]
-    _failures: Option<sentry::Failures>,
+    failures: Option<sentry::Failures>,
 }
 
 /// Called inside the runtime, which sends spans and failures.
@@ -75,7 +75,7 @@ pub(super) fn begin(is_quiet: bool, is_json: bool) -> Log {
                 .ok()
         }),
         #[cfg(feature = "sentry")]
-        _failures: sentry::Failures::from_environment(),
+        failures: sentry::Failures::from_environment(),
     }
 }
 
@@ -85,6 +85,10 @@ impl Log {
         #[cfg(feature = "otlp")]
         if let Some(spans) = self.spans {
             spans.end().await;
+        }
+        #[cfg(feature = "sentry")]
+        if let Some(failures) = self.failures {
+            failures.end().await;
         }
     }
 }

@@ -14,13 +14,13 @@ use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tokio::task::spawn_blocking;
-use tracing::{Metadata, Subscriber};
+use tracing::{Metadata, Subscriber, warn};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 use url::Url;
 
-use super::post::Post;
+use super::post::{PATIENCE, Post};
 
 const NAME: &str = "lockstep-sidecar";
 
@@ -30,16 +30,22 @@ impl Spans {
     /// None if nobody wants them.
     pub(super) fn from_environment() -> Option<Result<Self, String>> {
         let of = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
-        let endpoint = of("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| {
-            let base = of("OTEL_EXPORTER_OTLP_ENDPOINT")?;
-            Some(format!("{}/v1/traces", base.trim_end_matches('/')))
+        let (own, common) = (
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+        );
+        let (variable, endpoint) = of(own).map(|endpoint| (own, endpoint)).or_else(|| {
+            let base = of(common)?;
+            Some((common, format!("{}/v1/traces", base.trim_end_matches('/'))))
         })?;
-        Some(Self::new(&endpoint, of("OTEL_SERVICE_NAME")))
+        let name = of("OTEL_SERVICE_NAME");
+        // Not its value, which may have a password in it.
+        Some(Self::new(&endpoint, name).map_err(|error| format!("{variable}: {error}")))
     }
 
     fn new(endpoint: &str, name: Option<String>) -> Result<Self, String> {
-        let base = Url::parse(endpoint).map_err(|error| format!("{endpoint}: {error}"))?;
-        let post = Post::new(&base).map_err(|error| error.report())?;
+        let base = Url::parse(endpoint).map_err(|error| error.to_string())?;
+        let post = Post::new("the collector of spans", &base).map_err(|error| error.report())?;
         let exporter = SpanExporter::builder()
             .with_http()
             .with_endpoint(endpoint)
@@ -71,7 +77,10 @@ impl Spans {
 
     /// Sends the last ones, which takes a thread of its own to wait.
     pub(super) async fn end(self) {
-        let _ = spawn_blocking(move || self.0.shutdown()).await;
+        let ending = spawn_blocking(move || self.0.shutdown_with_timeout(PATIENCE));
+        if let Ok(Err(error)) = ending.await {
+            warn!(%error, "the last spans were not sent");
+        }
     }
 }
 
@@ -105,6 +114,18 @@ mod tests {
 
     use super::Spans;
     use crate::cli::log::collector;
+
+    #[tokio::test]
+    async fn a_password_in_the_address_is_not_told() {
+        for wrong in [
+            "http://ada:s3cret@[",
+            "ada:s3cret@collector",
+            "nope://ada:s3cret@collector",
+        ] {
+            let error = Spans::new(wrong, None).err().unwrap_or_default();
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn spans_are_sent_and_texts_are_not() -> Result<(), Box<dyn Error>> {

@@ -14,18 +14,22 @@ use tracing::warn;
 use url::Url;
 
 use super::post::Post;
+use crate::error::Error;
 
-/// Failures are sent until this is dropped.
+/// Failures are sent until this ends.
 pub(super) struct Failures {
-    _client: ClientInitGuard,
+    client: ClientInitGuard,
+    post: Post,
 }
 
 impl Failures {
     /// None if nobody wants them.
     pub(super) fn from_environment() -> Option<Self> {
         let dsn = env::var("SENTRY_DSN").ok().filter(|dsn| !dsn.is_empty())?;
-        match dsn.parse() {
-            Ok(dsn) => Some(Self::new(dsn)),
+        match dsn.parse().map(Self::new) {
+            Ok(made) => made
+                .inspect_err(|error| warn!(error = %error.report(), "failures are not sent"))
+                .ok(),
             Err(_) => {
                 // It has a key in it.
                 warn!("SENTRY_DSN is no address of a project: failures are not sent");
@@ -34,39 +38,44 @@ impl Failures {
         }
     }
 
-    fn new(dsn: Dsn) -> Self {
+    fn new(dsn: Dsn) -> Result<Self, Error> {
+        let post = Post::new("Sentry", &dsn.envelope_api_url())?;
         let mut options = ClientOptions::new();
         options.dsn = Some(dsn);
         options.release = Some(concat!("lockstep-sidecar@", env!("CARGO_PKG_VERSION")).into());
         options.environment = env::var("SENTRY_ENVIRONMENT").ok().map(Into::into);
-        options.transport = Some(Arc::new(Factory));
+        options.transport = Some(Arc::new(Factory(post.clone())));
         // Names of machines, backtraces and requests are nobody else's business.
         options.default_integrations = false;
         options.attach_stacktrace = false;
         options.send_default_pii = false;
-        Self {
-            _client: sentry::init(options),
-        }
+        Ok(Self {
+            client: sentry::init(options),
+            post,
+        })
+    }
+
+    /// Waits for the last ones.
+    pub(super) async fn end(self) {
+        drop(self.client);
+        self.post.end().await;
     }
 }
 
-struct Factory;
+struct Factory(Post);
 
 impl TransportFactory for Factory {
     fn create_transport_with_options(&self, options: TransportOptions) -> Arc<dyn Transport> {
-        let url = options.dsn.envelope_api_url();
-        let post = Post::new(&url)
-            .inspect_err(|error| warn!(error = %error.report(), "failures are not sent"));
         Arc::new(Envelopes {
-            post: post.ok(),
+            post: self.0.clone(),
             auth: options.dsn.to_auth(Some(&options.user_agent)).to_string(),
-            url,
+            url: options.dsn.envelope_api_url(),
         })
     }
 }
 
 struct Envelopes {
-    post: Option<Post>,
+    post: Post,
     url: Url,
     auth: String,
 }
@@ -79,8 +88,8 @@ impl Transport for Envelopes {
             .header(CONTENT_TYPE, "application/x-sentry-envelope")
             .header("x-sentry-auth", &self.auth)
             .body(Bytes::from(body));
-        if let (Some(post), Ok(()), Ok(request)) = (&self.post, written, request) {
-            post.send_later(request);
+        if let (Ok(()), Ok(request)) = (written, request) {
+            self.post.send_later(request);
         }
     }
 }
@@ -97,16 +106,16 @@ mod tests {
     async fn failures_are_told_by_name_alone() -> Result<(), Box<dyn Error>> {
         let (base, bodies) = collector::start()?;
         let dsn = format!("{}/42", base.replace("http://", "http://key@"));
-        let _failures = Failures::new(dsn.parse()?);
+        let failures = Failures::new(dsn.parse()?)?;
         let names = [
             ("worker", "Integrations::IrkerWorker"),
             ("error_class", "IrkerdError"),
             ("error", "Ada wrote: boil the water"),
         ];
         raise("a job failed", &names);
-        // The thread of this test does not run what it waits for.
-        let sent = tokio::task::spawn_blocking(move || bodies.recv_timeout(collector::PATIENCE));
-        let (head, body) = sent.await??;
+        failures.end().await;
+        // Nothing is sent any more: while this thread waits, it runs nothing else.
+        let (head, body) = bodies.recv_timeout(collector::PATIENCE)?;
         assert!(head.starts_with("POST /api/42/envelope/ "), "{head}");
         assert!(head.contains("sentry_key=key"), "{head}");
         for words in ["a job failed", "Integrations::IrkerWorker", "IrkerdError"] {
