@@ -42,14 +42,14 @@ pub fn check_may(tables: &[&Relation], privileges: &[&str]) -> Result<()> {
         // already be gone.
         static QUERY: ManuallyDrop<Statement> = ManuallyDrop::new(Statement::new(
             "select format('%I.%I', n.nspname, c.relname), lacks.what
-               from unnest($1) t (oid) join pg_class c on c.oid = t.oid join pg_namespace n on n.oid = c.relnamespace
+               from unnest($1) with ordinality t (oid, place) join pg_class c on c.oid = t.oid join pg_namespace n on n.oid = c.relnamespace
                join lateral (
                  select 'usage' where not has_schema_privilege(n.oid, 'usage')
                  union all
                  select p.name from unnest($2) p (name) where not has_table_privilege(c.oid, p.name)
                  union all
                  select null where row_security_active(c.oid)) lacks (what) on true
-              limit 1",
+              order by t.place limit 1",
             &[pg_sys::OIDARRAYOID, pg_sys::TEXTARRAYOID],
         ));
     }
