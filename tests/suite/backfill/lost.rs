@@ -191,15 +191,16 @@ fn work_resumes_a_run_after_the_postmaster_was_killed() -> Result<()> {
     let mut client = cluster.create_database("app")?;
     lay_out(&mut client)?;
     // Two of them, which do it once.
-    let sidecars = [(); 2].map(|()| work::Sidecar::start(&cluster.address("app"), &[]));
+    let mut sidecars = Vec::new();
+    for _ in 0..2 {
+        sidecars.push(work::Sidecar::start(&cluster.address("app"), &[])?);
+    }
     let run = begin(&mut client)?;
     cluster.kill_postmaster()?;
     cluster.resume()?;
     let mut client = connect(&cluster)?;
     ends_by_itself(&mut client, run)?;
-    for sidecar in sidecars {
-        drop(sidecar?);
-    }
+    drop(sidecars);
     Ok(())
 }
 
