@@ -59,7 +59,7 @@ demo: $(if $(DATABASE_URL),,build) sidecar ## show it work on 100,000 projects (
 
 test: build sidecar ## run every test against a private PostgreSQL
 	@PG_CONFIG="$(PG_CONFIG)" .ci/setup tests
-	@$(call guarded,{ cargo test --package lockstep-sidecar --package lockstep-webhook --features lockstep-sidecar/otlp,lockstep-sidecar/sentry --lib $(if $(TEST),-- $(TEST)) && \
+	@$(call guarded,{ cargo test --package lockstep-sidecar --package lockstep-webhook --features "lockstep-sidecar/otlp lockstep-sidecar/sentry" --lib $(if $(TEST),-- $(TEST)) && \
 	  cargo test --package lockstep-tests --test suite $(if $(TEST),-- $(TEST)); })
 
 matrix: ## run every test against PostgreSQL 15, 16, 17 and 18 (VERSIONS="16 18" for some)

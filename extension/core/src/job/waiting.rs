@@ -108,6 +108,9 @@ const NOBODY: (&[String], &[i32], &[Place]) = (&[], &[], &[]);
 /// Taken by the one session that stores places, until its transaction ends, so that no other one waits for it.
 const SHARING: Kind = Kind(0x4c52);
 
+/// Transactions: all from one on, and others, separated by commas.
+type Unseen = (String, String);
+
 /// A place in the order of a worker's jobs. All that wait before it were queued by certain transactions.
 #[derive(Clone)]
 struct Place {
@@ -115,9 +118,8 @@ struct Place {
     /// None is before all times.
     run_at: Option<TimestampWithTimeZone>,
     id: i64,
-    /// All from one on, and others, separated by commas: those that had not ended when it was found, and those whose jobs were
-    /// found before it. None where nothing has been read.
-    unseen: Option<(String, String)>,
+    /// Those that had not ended when it was found, and those whose jobs were found before it. None where nothing has been read.
+    unseen: Option<Unseen>,
 }
 
 impl Place {
@@ -256,7 +258,7 @@ fn read(
     rooms: &[i32],
     places: &[Place],
     most: i32,
-) -> Result<(Vec<i64>, Vec<Found>, (String, String))> {
+) -> Result<(Vec<i64>, Vec<Found>, Unseen)> {
     let [priorities, times, ids, unseen_from, others] = arguments(places);
     let arguments = [
         datum(workers.to_vec()),
@@ -316,7 +318,7 @@ impl Found {
 
     /// Where the next look begins. It stays behind the jobs that are done for the sake of a few late ones: these are found again
     /// by their transactions.
-    fn place(self, has_only_late: bool, unseen: &(String, String)) -> Place {
+    fn place(self, has_only_late: bool, unseen: &Unseen) -> Place {
         let (from, mut others) = unseen.clone();
         let first = match has_only_late || self.late.len() > MANY_LATE {
             true => self.first,
