@@ -1,5 +1,5 @@
-//! What leaves the process about what it does: the log on stderr, as lines for people or objects for programs; spans ([`otlp`]) and
-//! failures ([`sentry`]), where the program was built with them and somebody wants them.
+//! What leaves the process about what it does: the log on stderr, as lines for people or objects for programs; spans (`otlp`) and
+//! failures (`sentry`), where the program was built with them and somebody wants them.
 
 #[cfg(all(test, any(feature = "otlp", feature = "sentry")))]
 mod collector;
