@@ -130,11 +130,7 @@ fn mentions(tables: &Tables, reviewers: BTreeSet<i64>) -> Result<impl Fn(&str) -
     let choices = Choices::of_people(&tables.schema, chat_names.people())?;
     let schema = tables.schema.clone();
     Ok(move |team: &str| {
-        let circle = Circle {
-            schema: &schema,
-            chat_names: &chat_names,
-            choices: &choices,
-        };
+        let circle = Circle::new(&schema, &chat_names, &choices);
         circle.mentioned(&reviewers, team)
     })
 }

@@ -180,11 +180,7 @@ fn decide<'a>(
         false => chat_names.people(),
     };
     let choices = Choices::of_people(&tables.schema, choices)?;
-    let circle = Circle {
-        schema: &tables.schema,
-        chat_names: &chat_names,
-        choices: &choices,
-    };
+    let circle = Circle::new(&tables.schema, &chat_names, &choices);
     let decide = |it: Switched<'a>| {
         let around = Surroundings {
             scope: it.scope,

@@ -27,11 +27,8 @@ pub(crate) fn may_be_sent(schema: &str, messages: &[Waited]) -> Result<Vec<bool>
         .iter()
         .map(|it| (it.team.to_owned(), it.user.to_owned()));
     let choices = Choices::of_people(schema, people.collect())?;
-    let circle = Circle {
-        schema,
-        chat_names: &ChatNames::default(),
-        choices: &choices,
-    };
+    let no_names = ChatNames::default();
+    let circle = Circle::new(schema, &no_names, &choices);
     let events: Vec<Option<Occurrence>> = messages
         .iter()
         .map(|it| Occurrence::read(it.event).ok())

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::event::person::{Choices, Chosen};
 use crate::event::read::{Author, People};
 use crate::event::settings::Settings;
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 /// A message that mentions more is a nuisance.
@@ -82,12 +83,23 @@ impl Person {
 
 /// What deciding about people needs, for a whole batch.
 pub(crate) struct Circle<'a> {
-    pub(crate) schema: &'a str,
-    pub(crate) chat_names: &'a ChatNames,
-    pub(crate) choices: &'a Choices,
+    schema: &'a str,
+    chat_names: &'a ChatNames,
+    choices: &'a Choices,
+    /// Looked up for the first person who wants direct messages. None if nobody's role can be known.
+    accounts: OnceCell<Option<Accounts>>,
 }
 
-impl Circle<'_> {
+impl<'a> Circle<'a> {
+    pub(crate) fn new(schema: &'a str, chat_names: &'a ChatNames, choices: &'a Choices) -> Self {
+        Self {
+            schema,
+            chat_names,
+            choices,
+            accounts: OnceCell::new(),
+        }
+    }
+
     pub(crate) fn persons(
         &self,
         people: &People,
@@ -157,7 +169,10 @@ impl Circle<'_> {
             project: scope.project,
         };
         // Tables of several owners do not keep others from being notified.
-        let Ok(Some(accounts)) = Accounts::find(self.schema) else {
+        let accounts = self
+            .accounts
+            .get_or_init(|| Accounts::find(self.schema).ok().flatten());
+        let Some(accounts) = accounts else {
             return Ok(false);
         };
         Ok(!accounts

@@ -190,13 +190,11 @@ impl ChatNames {
 
     /// The Slack users of a team who are linked to a user. What is not an id of Slack's cannot be mentioned.
     pub(super) fn linked(&self, user: i64, team: &str) -> impl Iterator<Item = &str> {
-        let is_it = move |(id, of, name): &&(i64, String, String)| {
-            *id == user && of == team && is_id_of(name, "UW")
-        };
-        self.0
-            .iter()
-            .filter(is_it)
+        let of_both = self.0.range((user, team.to_owned(), String::new())..);
+        of_both
+            .take_while(move |(id, of, _)| *id == user && of == team)
             .map(|(_, _, name)| name.as_str())
+            .filter(|name| is_id_of(name, "UW"))
     }
 
     /// Teams and Slack users.
