@@ -195,6 +195,12 @@ fn work_resumes_a_run_after_the_postmaster_was_killed() -> Result<()> {
     for _ in 0..2 {
         sidecars.push(work::Sidecar::start(&cluster.address("app"), &[])?);
     }
+    // One that finds no database as it starts ends with an error.
+    work::wait_for(
+        &mut client,
+        "the sidecars to start",
+        "select count(*) = 2 from lockstep_internal.job_runner",
+    )?;
     let run = begin(&mut client)?;
     cluster.kill_postmaster()?;
     cluster.resume()?;
