@@ -36,10 +36,10 @@ export LOCKSTEP_PG_CONFIG = $(PG_CONFIG)
 # it left and waits for them.
 guarded = set -m; trap 'kill -- -$$! 2>/dev/null; wait; tests/sweep' EXIT; $(1) & set +m; wait $$!
 
-.PHONY: help setup build sidecar demo test matrix bench fuzz reference docs check install package release deb dist clean
+.PHONY: help setup build sidecar demo test test-citus matrix bench fuzz reference docs check install package release deb dist clean
 
 help: ## list the commands
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: ## install what is missing: Debian packages, cargo-pgrx, its configuration
 	@PG_CONFIG="$(PG_CONFIG)" .ci/setup
@@ -61,6 +61,9 @@ test: build sidecar ## run every test against a private PostgreSQL
 	@PG_CONFIG="$(PG_CONFIG)" .ci/setup tests
 	@$(call guarded,{ cargo test --package lockstep-sidecar --package lockstep-webhook --features "lockstep-sidecar/otlp lockstep-sidecar/sentry" --lib $(if $(TEST),-- $(TEST)) && \
 	  cargo test --package lockstep-tests --test suite $(if $(TEST),-- $(TEST)); })
+
+test-citus: ## run the tests of a server with Citus (PG_CONFIG=/path/to/its/pg_config)
+	@$(MAKE) --no-print-directory test TEST=citus:: PG_CONFIG="$(PG_CONFIG)"
 
 matrix: ## run every test against PostgreSQL 15, 16, 17 and 18 (VERSIONS="16 18" for some)
 	@$(call guarded,.ci/matrix $(or $(VERSIONS),15 16 17 18))

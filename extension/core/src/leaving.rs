@@ -5,6 +5,7 @@
 
 use crate::error::{OrRaise, Result};
 use crate::{cache_column, home};
+use lockstep_server::host::is_on_worker;
 use lockstep_server::{drops_extension, may_drop};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -17,7 +18,7 @@ create event trigger lockstep_before_drop on ddl_command_start when tag in ('DRO
 alter event trigger lockstep_before_drop enable always;
 comment on event trigger lockstep_before_drop is 'gives the application its own triggers back before lockstep is dropped';")]
 fn before_drop(fcinfo: pg_sys::FunctionCallInfo) {
-    if drops_extension(fcinfo, &[c"lockstep"]) && may_drop() {
+    if drops_extension(fcinfo, &[c"lockstep"]) && may_drop() && !is_on_worker() {
         leave().or_raise();
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::error::{OrRaise, Result};
 use crate::held;
+use lockstep_server::host::is_on_worker;
 use lockstep_server::{OwnStatement, drops_extension, may_drop};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -29,7 +30,10 @@ fn leave() -> Result<()> {
         "delete from lockstep_internal.runner_limit where role = 'lockstep_sidecar'",
         "delete from lockstep_internal.backfill_function where job = 'slack_workspaces'",
     ] {
-        OwnStatement::new(forget, &[]).run(&[])?;
+        OwnStatement::on_each_server(forget).run(&[])?;
     }
-    held::say_what_would_go()
+    match is_on_worker() {
+        true => Ok(()),
+        false => held::say_what_would_go(),
+    }
 }

@@ -31,6 +31,12 @@ impl Catalog {
         Self { oid, index, column }
     }
 
+    /// A catalog that another extension has added to PostgreSQL's, with an index whose first column is the table's OID, and the
+    /// catalog's; None if there is no such extension.
+    pub(super) fn added(name: &CStr, index: &CStr) -> Option<Self> {
+        Some(Self::new(added(name)?, added(index)?, 1))
+    }
+
     /// Reads each row about a table, in the order of the index.
     pub(super) fn each(&self, table: u32, mut read: impl FnMut(&Entry)) {
         // SAFETY: catalog, index and column are PostgreSQL's own; the column is an OID, which the function compares. Everything
@@ -71,6 +77,33 @@ impl Catalog {
         self.each(table, |entry| rows.extend(read(entry)));
         rows
     }
+}
+
+/// The only row of a catalog that another extension has added, if there is one.
+pub(super) fn only_row<T>(name: &CStr, read: impl FnOnce(&Entry) -> Option<T>) -> Option<T> {
+    let oid = Oid::from(added(name)?);
+    // SAFETY: as in `Catalog::each`, without an index or a key.
+    unsafe {
+        let lock = pg_sys::AccessShareLock as i32;
+        let catalog = pg_sys::table_open(oid, lock);
+        let none = ptr::null_mut();
+        let scan =
+            pg_sys::systable_beginscan(catalog, Oid::INVALID, false, none, 0, ptr::null_mut());
+        let tuple = pg_sys::systable_getnext(scan);
+        let descriptor = (*catalog).rd_att;
+        let found = (!tuple.is_null()).then(|| Entry { tuple, descriptor });
+        let found = found.and_then(|entry| read(&entry));
+        pg_sys::systable_endscan(scan);
+        pg_sys::table_close(catalog, lock);
+        found
+    }
+}
+
+fn added(name: &CStr) -> Option<u32> {
+    const PG_CATALOG: u32 = 11;
+    // SAFETY: looks up a name that ends with a NUL in the cache of names.
+    let oid = unsafe { pg_sys::get_relname_relid(name.as_ptr(), Oid::from(PG_CATALOG)) };
+    (oid != Oid::INVALID).then(|| oid.to_u32())
 }
 
 /// A row of a catalog.
