@@ -74,6 +74,7 @@ struct Statements {
     set_error: OwnStatement,
     set_error_at_once: OwnStatement,
     ask_for_workers: OwnStatement,
+    not_resumed: OwnStatement,
     have_come: OwnStatement,
     give_up: OwnStatement,
 }
@@ -152,6 +153,11 @@ impl Statements {
             ask_for_workers: OwnStatement::new(
                 "update lockstep_internal.backfill_run set workers_asked_at = clock_timestamp() where id = $1",
                 &[pg_sys::INT8OID],
+            ),
+            // It is tried again as late as if its workers had been asked for.
+            not_resumed: OwnStatement::new(
+                "update lockstep_internal.backfill_run set last_error = $2, workers_asked_at = clock_timestamp() where id = $1",
+                &[pg_sys::INT8OID, pg_sys::TEXTOID],
             ),
             have_come: OwnStatement::new(
                 "update lockstep_internal.backfill_run r set workers_asked_at = null
@@ -314,6 +320,14 @@ impl Run {
     /// Until one of them has come, that there is none is nothing to speak of.
     pub(super) fn ask_for_workers(&self) -> Result<()> {
         STATEMENTS.with(|statements| statements.ask_for_workers.run(&[datum(self.id)]))?;
+        Ok(())
+    }
+
+    /// Says why its workers cannot be asked for.
+    pub(crate) fn not_resumed(id: i64, error: &str) -> Result<()> {
+        let arguments = [datum(id), datum(error)];
+        STATEMENTS.with(|statements| statements.not_resumed.run(&arguments))?;
+        told::not_resumed(id, error);
         Ok(())
     }
 
