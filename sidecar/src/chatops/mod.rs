@@ -28,7 +28,8 @@ pub(crate) use told::TeamWorkers;
 
 use std::sync::Arc;
 
-use crate::slack::{Reply, SlashCommand};
+use crate::http::has_failed;
+use crate::slack::{Reply, SlashCommand, request_note};
 
 use arguments::Command;
 use given::Given;
@@ -36,7 +37,15 @@ use page::Answer;
 
 /// Executes a command. This takes as long as the databases do.
 pub(crate) async fn reply(app: Arc<App>, slash: SlashCommand) -> Vec<Reply> {
-    answer(&app, &slash).await.pages()
+    let mut answer = answer(&app, &slash).await;
+    if has_failed()
+        && let Some(note) = request_note()
+    {
+        answer.say(format!(
+            "The app's operator finds what failed in the log {note}."
+        ));
+    }
+    answer.pages()
 }
 
 async fn answer(app: &Arc<App>, slash: &SlashCommand) -> Answer {

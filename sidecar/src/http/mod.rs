@@ -2,6 +2,7 @@
 //! pages; and our own requests ([`client`]).
 
 mod client;
+mod current;
 mod heard;
 mod last;
 mod layout;
@@ -15,12 +16,13 @@ mod room;
 mod trace;
 
 pub(crate) use client::{ExchangeError, HttpClient};
+pub(crate) use current::{for_request, has_failed, note_failure, pass_trace_on, request_id};
 pub(crate) use heard::hear;
 pub(crate) use last::Last;
-pub(crate) use layout::{page, protect, style, title};
+pub(crate) use layout::{failure, page, protect, style, title};
 pub(crate) use metrics::{Counter, Gauge, Gauges, Timing, count, count_call, install, sort, time};
 pub(crate) use negotiate::negotiate;
-pub(crate) use observe::{RequestId, observe};
+pub(crate) use observe::observe;
 pub(crate) use peer::Peer;
 pub(crate) use problem::Problem;
 pub(crate) use room::Room;

@@ -14,7 +14,9 @@ mod trouble;
 pub(crate) use client::{CallError, Credentials, SlackClient};
 pub(crate) use insist::insist;
 pub(crate) use markup::{fit, fit_lines};
-pub(crate) use message::{Button, LONGEST_TEXT, Reply, code, escape, shorten, unescape};
+pub(crate) use message::{
+    Button, LONGEST_TEXT, Reply, code, escape, request_note, shorten, unescape,
+};
 pub(crate) use payload::{Action, Envelope, Interaction, Owner, SlashCommand, Tenant};
 pub(crate) use signature::SigningSecret;
 #[cfg(any(test, feature = "fuzzing"))]

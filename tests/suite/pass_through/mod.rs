@@ -9,6 +9,7 @@ mod modal;
 mod path;
 mod request;
 mod slow;
+mod trace;
 
 use std::net::TcpListener;
 
