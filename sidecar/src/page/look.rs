@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::history::History;
 use super::report::Report;
+use crate::database::Workspace;
 use crate::http::Last;
 
 /// How old a report may be that is shown. The page asks less often.
@@ -21,6 +22,7 @@ const LONGEST: Duration = Duration::from_secs(15);
 pub(super) struct Looks {
     pub(super) report: Last<Report>,
     pub(super) history: Last<History>,
+    pub(super) workspaces: Last<Vec<Workspace>>,
     pub(super) drift: Counting,
 }
 
@@ -29,6 +31,7 @@ impl Default for Looks {
         Self {
             report: Last::new(FRESH, LONGEST),
             history: Last::new(HISTORY_FRESH, 10 * HISTORY_FRESH),
+            workspaces: Last::new(FRESH, LONGEST),
             drift: Counting::default(),
         }
     }

@@ -4,6 +4,7 @@ mod guess;
 mod history;
 mod landing;
 mod look;
+mod markup;
 mod report;
 mod state;
 mod status;

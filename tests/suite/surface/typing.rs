@@ -99,6 +99,21 @@ const MISTAKES: [(&str, &str, &str); 23] = [
         "\"nope\"",
     ),
     (
+        "lockstep.status_history(schema => 'nope')",
+        "3F000",
+        "\"nope\"",
+    ),
+    (
+        "lockstep.drift_checks(schema => 'nope')",
+        "3F000",
+        "\"nope\"",
+    ),
+    (
+        "lockstep.metrics_report(schema => 'nope')",
+        "3F000",
+        "\"nope\"",
+    ),
+    (
         "lockstep.issue_slack_install_ticket(1, valid_for => '-1 day')",
         "22023",
         "valid_for must be positive",

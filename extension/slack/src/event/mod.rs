@@ -11,11 +11,11 @@ pub(crate) mod person;
 pub(crate) mod publish;
 mod read;
 pub(crate) mod reminder;
-mod settings;
+pub(crate) mod settings;
 mod tables;
 mod told;
 pub(crate) mod trial;
 mod written;
 
-pub(crate) use settings::{channels_now, sweep_gone};
+pub(crate) use settings::{Trouble, channels_now, sweep_gone, troubles};
 pub(crate) use told::{Waited, may_be_sent};

@@ -25,9 +25,11 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::history::History;
+use super::landing;
 use super::report::Report;
 use super::state::App;
 use super::viewer::check;
+use crate::database::Workspace;
 use crate::error::{Error, complain};
 use crate::http::path::{STATUS_PART, STATUS_SCRIPT};
 use crate::http::{self, Peer};
@@ -90,7 +92,15 @@ async fn live(app: &Arc<App>) -> (StatusCode, String, Markup) {
         Some(report) => {
             let history = app.looks.history.get(|| history(app)).await;
             let has_failed = count_drift(app, &report);
-            let (title, part) = part::of(&report, history.as_deref(), has_failed, &of_process);
+            let workspaces = app.looks.workspaces.get(|| workspaces(app)).await;
+            let workspaces = workspaces.as_deref().map_or(&[][..], Vec::as_slice);
+            let (title, part) = part::of(
+                &report,
+                history.as_deref(),
+                workspaces,
+                has_failed,
+                &of_process,
+            );
             (StatusCode::OK, title, part)
         }
         None => {
@@ -125,6 +135,15 @@ async fn history(app: &App) -> Option<History> {
     });
     history
         .inspect_err(|error| complain!(error, "cannot tell the history"))
+        .ok()
+}
+
+/// Their installations.
+async fn workspaces(app: &App) -> Option<Vec<Workspace>> {
+    let asking = timeout(TIMEOUT, app.for_status.workspaces(landing::MOST)).await;
+    asking
+        .unwrap_or(Err(Error::Silent))
+        .inspect_err(|error| complain!(error, "cannot list workspaces"))
         .ok()
 }
 
