@@ -76,7 +76,7 @@ fn changed(
     let changes = answers
         .into_iter()
         .map(|(name, it)| (name, Outcome::of_change(name, it)));
-    told::changes(given, changes.collect(), "backfill list", |_, run| {
+    announce::changes(given, changes.collect(), "backfill list", |_, run| {
         said(run)
     })
 }

@@ -60,7 +60,7 @@ pub(super) async fn answer(given: &Given<'_>, command: Incident) -> Result<Answe
                     result["id"]
                 )
             };
-            Ok(told::changes(
+            Ok(announce::changes(
                 given,
                 changes.collect(),
                 "incident list",
@@ -86,7 +86,7 @@ pub(super) async fn answer(given: &Given<'_>, command: Incident) -> Result<Answe
                 let title = result["title"].as_str().unwrap_or_default();
                 format!("incident {incident} is closed: {}", plain(title))
             };
-            Ok(told::changes(
+            Ok(announce::changes(
                 given,
                 changes.collect(),
                 "incident list",

@@ -1,7 +1,7 @@
 //! The slash command `/chatops`: flags, deployments and backfills of several databases, from Slack. Its text is split into words
 //! and parsed like a command line ([`arguments`]). [`guard`] decides who may do what where. Changes are made by functions in the
 //! [`environment`]'s database, once however often the command is delivered ([`flag`] in agreement with other environments), and
-//! reported in the channel and to the group that owns the flag ([`told`]). A new command is a file in this folder, and a line in
+//! reported in the channel and to the group that owns the flag ([`announce`]). A new command is a file in this folder, and a line in
 //! [`arguments`] and in `answer`.
 
 mod arguments;
@@ -17,14 +17,14 @@ mod outcome;
 mod page;
 mod settings;
 mod state;
-mod told;
+mod announce;
 mod worker;
 
 pub(crate) use environment::{Environment, Environments};
 pub(crate) use flag::LARGE_STEP_BUTTON;
 pub(crate) use settings::{COMMAND, Chatops, Settings};
 pub(crate) use state::App;
-pub(crate) use told::TeamWorkers;
+pub(crate) use announce::TeamWorkers;
 
 use std::sync::Arc;
 

@@ -50,7 +50,7 @@ pub(super) async fn answer(given: &Given<'_>, command: Workers) -> Result<Answer
                 .into_iter()
                 .map(|(name, it)| (name, Outcome::of_change(name, it)));
             let said = |_: Name, _: &Value| format!("{} is retired", code(&worker));
-            Ok(told::changes(
+            Ok(announce::changes(
                 given,
                 changes.collect(),
                 "workers status",

@@ -3,8 +3,8 @@
 
 mod client;
 mod current;
-mod heard;
-mod last;
+mod drain;
+mod cached;
 mod layout;
 mod metrics;
 mod negotiate;
@@ -17,8 +17,8 @@ mod trace;
 
 pub(crate) use client::{ExchangeError, HttpClient};
 pub(crate) use current::{for_request, has_failed, note_failure, pass_trace_on, request_id};
-pub(crate) use heard::hear;
-pub(crate) use last::Last;
+pub(crate) use drain::drain;
+pub(crate) use cached::Cached;
 pub(crate) use layout::{failure, page, protect, style, title};
 pub(crate) use metrics::{Counter, Gauge, Gauges, Timing, count, count_call, install, sort, time};
 pub(crate) use negotiate::negotiate;

@@ -3,7 +3,7 @@
 mod guess;
 mod history;
 mod landing;
-mod look;
+mod cache;
 mod markup;
 mod report;
 mod state;

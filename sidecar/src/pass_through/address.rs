@@ -140,7 +140,7 @@ impl Addresses {
         let mut target = base.clone().into_parts();
         target.path_and_query = Some(PathAndQuery::from_static(path));
         let target = Uri::from_parts(target).unwrap_or_default();
-        let mut request = Request::post(target).header(VIA, circle::OWN);
+        let mut request = Request::post(target).header(VIA, loop_guard::OWN);
         for name in &HEADERS {
             for value in headers.get_all(name) {
                 request = request.header(name, value);

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::address::{Addresses, Answer};
 use super::settings::Settings;
-use super::standing::{Seen, Standing};
+use super::observed::{Seen, Standing};
 use super::trouble::Trouble;
 use crate::alarm::raise;
 use crate::error::Error;

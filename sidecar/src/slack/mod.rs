@@ -1,18 +1,18 @@
-//! The Slack platform: its Web API ([`client`]) with retries ([`mod@insist`]), its requests ([`payload`]) and their signatures
+//! The Slack platform: its Web API ([`client`]) with retries ([`mod@retry`]), its requests ([`payload`]) and their signatures
 //! ([`signature`]), messages to users ([`message`], [`markup`]), and what its errors mean to them ([`trouble`]).
 
 mod client;
-mod insist;
+mod retry;
 mod markup;
 mod message;
 mod payload;
-mod seen;
+mod replay;
 mod signature;
 mod signed;
 mod trouble;
 
 pub(crate) use client::{CallError, Credentials, SlackClient};
-pub(crate) use insist::insist;
+pub(crate) use retry::insist;
 pub(crate) use markup::{fit, fit_lines};
 pub(crate) use message::{
     Button, LONGEST_TEXT, Reply, code, escape, request_note, shorten, unescape,

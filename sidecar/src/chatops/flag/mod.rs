@@ -1,4 +1,4 @@
-//! `feature`: the state of flags ([`said`]). Changes are in [`set`]: what is asked for ([`wish`]), whether it may be done ([`check`]), in
+//! `feature`: the state of flags ([`describe`]). Changes are in [`set`]: what is asked for ([`requested`]), whether it may be done ([`check`]), in
 //! agreement with other environments ([`change`]), and what was done ([`report`]);
 //! [`mod@rollout`] shows the progress of a rollout ([`checklist`]).
 
@@ -7,9 +7,9 @@ mod check;
 mod checklist;
 mod report;
 mod rollout;
-mod said;
+mod describe;
 mod set;
-mod wish;
+mod requested;
 
 use super::arguments::Feature;
 use super::environment::each;
@@ -19,7 +19,7 @@ use super::page::{Answer, plain};
 
 pub(crate) use check::LARGE_STEP_BUTTON;
 pub(super) use rollout::answer as rollout;
-use said::{describe, kind, say_list};
+use describe::{describe, kind, say_list};
 
 /// The number of flags listed per environment.
 const MOST: i32 = 200;

@@ -88,11 +88,11 @@ async fn live(app: &Arc<App>) -> (StatusCode, String, Markup) {
         @if let Some(spool) = app.spool.as_deref() { section #spool { (spool::of(spool.standing())) } }
         @if let Some(pass_through) = app.pass_through.as_deref() { section #gitlab { (gitlab::of(pass_through)) } }
     };
-    let (status, title, part) = match app.looks.report.get(|| report(app)).await {
+    let (status, title, part) = match app.cache.report.get(|| report(app)).await {
         Some(report) => {
-            let history = app.looks.history.get(|| history(app)).await;
+            let history = app.cache.history.get(|| history(app)).await;
             let has_failed = count_drift(app, &report);
-            let workspaces = app.looks.workspaces.get(|| workspaces(app)).await;
+            let workspaces = app.cache.workspaces.get(|| workspaces(app)).await;
             let workspaces = workspaces.as_deref().map_or(&[][..], Vec::as_slice);
             let (title, part) = part::of(
                 &report,
@@ -154,16 +154,16 @@ fn count_drift(app: &Arc<App>, report: &Report) -> bool {
         .iter()
         .map(|it| it.age().unwrap_or(Duration::MAX));
     let is_old = age.max().is_none_or(|age| age >= DRIFT_PERIOD);
-    if is_old && app.looks.drift.is_due(DRIFT_PERIOD) {
+    if is_old && app.cache.drift.is_due(DRIFT_PERIOD) {
         let app = Arc::clone(app);
         tokio::spawn(async move {
             let counting = timeout(DRIFT_TIMEOUT, app.for_status.count_drift()).await;
             let counted = counting.unwrap_or(Err(Error::Silent));
-            app.looks.drift.set_failed(counted.is_err());
+            app.cache.drift.set_failed(counted.is_err());
             if let Err(error) = counted {
                 complain!(error, "cannot look for drift");
             }
         });
     }
-    app.looks.drift.has_failed()
+    app.cache.drift.has_failed()
 }
