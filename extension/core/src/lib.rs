@@ -9,7 +9,7 @@ mod error;
 mod feature;
 mod home;
 mod job;
-mod leaving;
+mod before_drop;
 mod service_account;
 mod sweep;
 mod transaction;

@@ -9,7 +9,7 @@
 
 mod answer;
 mod argument;
-mod attempt;
+mod subtransaction;
 mod deadline;
 mod dropping;
 pub mod error;
@@ -36,7 +36,7 @@ use pgrx::pg_sys::ffi;
 
 pub use answer::Answer;
 pub use argument::{datum, jsonb_text, keys_argument, nullable};
-pub use attempt::{Failure, attempt, attempt_catching};
+pub use subtransaction::{Failure, attempt, attempt_catching};
 pub use deadline::within;
 pub use dropping::{drop_with_extension, drops_extension, keep_extension, may_drop};
 pub use moment::Moment;

@@ -11,7 +11,7 @@ mod error;
 mod event;
 mod held;
 mod integration;
-mod leaving;
+mod before_drop;
 mod slack_workspace;
 mod status;
 mod sweep;

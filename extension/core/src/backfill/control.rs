@@ -107,7 +107,7 @@ fn begin(job: &str, table: Option<Oid>, workers: i32, settings: &Value) -> Resul
         rows_estimated: task.table.rows_estimated(),
     };
     if let Some(run) = new.insert()? {
-        told::begun(&Run::lock(run)?.name(), workers);
+        server_log::begun(&Run::lock(run)?.name(), workers);
         return Ok(Begun::New(run));
     }
     // It may have ended just now.

@@ -258,9 +258,9 @@ impl Run {
         let arguments = [datum(self.id), datum(status.name())];
         STATEMENTS.with(|statements| statements.set_status.run(&arguments))?;
         match status {
-            Status::Failed => told::failed(&self.name(), self.id),
-            Status::Running => told::changed(&self.name(), "resumed"),
-            status => told::changed(&self.name(), status.name()),
+            Status::Failed => server_log::failed(&self.name(), self.id),
+            Status::Running => server_log::changed(&self.name(), "resumed"),
+            status => server_log::changed(&self.name(), status.name()),
         }
         Ok(())
     }
@@ -327,7 +327,7 @@ impl Run {
     pub(crate) fn not_resumed(id: i64, error: &str) -> Result<()> {
         let arguments = [datum(id), datum(error)];
         STATEMENTS.with(|statements| statements.not_resumed.run(&arguments))?;
-        told::not_resumed(id, error);
+        server_log::not_resumed(id, error);
         Ok(())
     }
 
@@ -353,7 +353,7 @@ impl Run {
     pub(super) fn give_up(&self, reason: &str, error: &str) -> Result<()> {
         let arguments = [datum(self.id), datum(reason), datum(error)];
         STATEMENTS.with(|statements| statements.give_up.run(&arguments))?;
-        told::given_up(&self.name(), self.id, error);
+        server_log::given_up(&self.name(), self.id, error);
         Ok(())
     }
 }

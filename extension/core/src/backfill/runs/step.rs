@@ -247,7 +247,7 @@ fn fail(
         return Ok(Next::StepAfter(wait));
     }
     range.set_aside(worker.slot(), part, failure)?;
-    told::set_aside(&run.name(), part, failure);
+    server_log::set_aside(&run.name(), part, failure);
     if part.last == range.rest.last {
         range.finish(run)?;
     }

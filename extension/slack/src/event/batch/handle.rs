@@ -7,7 +7,7 @@ use crate::event::person::Choices;
 use crate::event::read::{Facts, Flaw, Kind, Occurrence, People, Place};
 use crate::event::settings::{Effective, effective};
 use crate::event::tables::Tables;
-use crate::event::told::{
+use crate::event::recipients::{
     Candidate, Candidates, ChatNames, Circle, Notifications, ProtectedBranches, Reason, Scope,
     Scopes, Surroundings, Told, filter, previous_sha, user_group, verdicts,
 };
