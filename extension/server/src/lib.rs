@@ -9,7 +9,6 @@
 
 mod answer;
 mod argument;
-mod subtransaction;
 mod deadline;
 mod dropping;
 pub mod error;
@@ -24,6 +23,7 @@ mod rights;
 pub mod row;
 mod session;
 mod statement;
+mod subtransaction;
 mod transaction;
 pub mod waking;
 pub mod worker;
@@ -36,7 +36,6 @@ use pgrx::pg_sys::ffi;
 
 pub use answer::Answer;
 pub use argument::{datum, jsonb_text, keys_argument, nullable};
-pub use subtransaction::{Failure, attempt, attempt_catching};
 pub use deadline::within;
 pub use dropping::{drop_with_extension, drops_extension, keep_extension, may_drop};
 pub use moment::Moment;
@@ -51,6 +50,7 @@ pub use session::{
     sleep, trigger_depth, with_catalog_path, with_new_snapshot, with_settings,
 };
 pub use statement::{Statement, Target, View, commit, connected, is_atomic, with_snapshot};
+pub use subtransaction::{Failure, attempt, attempt_catching};
 pub use transaction::AtEnd;
 
 /// A value that a backend keeps for its whole life. It is never dropped: when the process ends, the memory of its plans may

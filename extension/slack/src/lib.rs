@@ -5,13 +5,13 @@
 
 mod account;
 mod attach;
+mod before_drop;
 mod chatops;
 mod delivery;
 mod error;
 mod event;
 mod held;
 mod integration;
-mod before_drop;
 mod slack_workspace;
 mod status;
 mod sweep;

@@ -4,6 +4,7 @@
 //! reported in the channel and to the group that owns the flag ([`announce`]). A new command is a file in this folder, and a line in
 //! [`arguments`] and in `answer`.
 
+mod announce;
 mod arguments;
 mod backfill;
 mod deployment;
@@ -17,14 +18,13 @@ mod outcome;
 mod page;
 mod settings;
 mod state;
-mod announce;
 mod worker;
 
+pub(crate) use announce::TeamWorkers;
 pub(crate) use environment::{Environment, Environments};
 pub(crate) use flag::LARGE_STEP_BUTTON;
 pub(crate) use settings::{COMMAND, Chatops, Settings};
 pub(crate) use state::App;
-pub(crate) use announce::TeamWorkers;
 
 use std::sync::Arc;
 

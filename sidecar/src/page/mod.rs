@@ -1,9 +1,9 @@
 //! The pages for browsers.
 
+mod cache;
 mod guess;
 mod history;
 mod landing;
-mod cache;
 mod markup;
 mod report;
 mod state;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::guess::Guesses;
 use super::cache::Cache;
+use super::guess::Guesses;
 use crate::database::SlackDatabase;
 use crate::pass_through::PassThrough;
 use crate::spool::Spool;

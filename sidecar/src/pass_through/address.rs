@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, debug_span};
 use url::Url;
 
-use super::circle;
+use super::loop_guard;
 use super::settings::Settings;
 use super::trouble::Trouble;
 use crate::error::Error;

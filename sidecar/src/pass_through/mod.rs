@@ -8,12 +8,12 @@
 //! - [`loop_guard`]: GitLab's address may be our own
 
 mod address;
-mod loop_guard;
 mod command;
+mod loop_guard;
+mod observed;
 mod probe;
 mod request;
 mod settings;
-mod observed;
 mod state;
 mod trouble;
 

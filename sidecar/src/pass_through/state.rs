@@ -9,8 +9,8 @@ use tracing::{debug, info, warn};
 use url::Url;
 
 use super::address::{Addresses, Answer};
-use super::settings::Settings;
 use super::observed::{Seen, Standing};
+use super::settings::Settings;
 use super::trouble::Trouble;
 use crate::alarm::raise;
 use crate::error::Error;

@@ -10,7 +10,7 @@ use tracing::debug;
 
 use crate::database::{MetricsReport, SlackDatabase};
 use crate::error::Error;
-use crate::http::{Gauge, Gauges, Cached};
+use crate::http::{Cached, Gauge, Gauges};
 use crate::spool::Spool;
 
 const FRESH: Duration = Duration::from_secs(10);

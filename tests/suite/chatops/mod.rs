@@ -1,17 +1,17 @@
 //! Chatops with three environments, a workspace with channels, and people who give commands.
 
 mod agree;
+mod answers;
 mod backfill;
-mod broken;
 mod busy;
-mod careful;
-mod case;
-mod elsewhere;
+mod connection;
+mod environments;
 mod flow;
-mod look;
+mod queries;
 mod release;
 mod right;
 mod rollout;
+mod safeguards;
 mod story;
 mod target;
 

@@ -1,24 +1,23 @@
 //! A project's events, on their way to Slack channels.
 
 pub(crate) mod app;
-mod away;
 mod batch;
 mod branch;
+mod channel_names;
 mod chaos;
 mod chaos_plan;
 mod delivery;
 mod dump;
-mod excluded;
+mod exclusion;
 mod filter;
 mod form;
-mod gone;
 mod hook;
 mod host;
 mod import;
-mod level;
+mod inheritance;
 mod mention;
-mod named;
-mod names;
+mod optional_events;
+mod outage;
 mod payload;
 mod person;
 mod pipeline;
@@ -32,5 +31,6 @@ mod secret;
 mod settings;
 mod slack_user;
 mod spool;
+mod sweep;
 mod thread;
 mod trial;

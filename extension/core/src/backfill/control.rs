@@ -2,8 +2,8 @@
 
 use super::jobs::{hold_function, registry};
 use super::runs::{
-    LOOK_EVERY_MS, NewRun, Next, Range, Run, Settings, Status, Worker, is_changed, presence, step,
-    told, worker,
+    LOOK_EVERY_MS, NewRun, Next, Range, Run, Settings, Status, Worker, is_changed, presence,
+    server_log, step, worker,
 };
 use crate::error::{BackfillError, Error, OrRaise, Result, required};
 use lockstep_server::host::Relation;

@@ -10,12 +10,12 @@ mod explain;
 pub(crate) mod person;
 pub(crate) mod publish;
 mod read;
+mod recipients;
 pub(crate) mod reminder;
 pub(crate) mod settings;
 mod tables;
-mod recipients;
 pub(crate) mod trial;
 mod written;
 
-pub(crate) use settings::{Trouble, channels_now, sweep_gone, troubles};
 pub(crate) use recipients::{Waited, may_be_sent};
+pub(crate) use settings::{Trouble, channels_now, sweep_gone, troubles};

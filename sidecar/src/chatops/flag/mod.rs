@@ -5,11 +5,11 @@
 mod change;
 mod check;
 mod checklist;
-mod report;
-mod rollout;
 mod describe;
-mod set;
+mod report;
 mod requested;
+mod rollout;
+mod set;
 
 use super::arguments::Feature;
 use super::environment::each;
@@ -18,8 +18,8 @@ use super::outcome::Outcome;
 use super::page::{Answer, plain};
 
 pub(crate) use check::LARGE_STEP_BUTTON;
-pub(super) use rollout::answer as rollout;
 use describe::{describe, kind, say_list};
+pub(super) use rollout::answer as rollout;
 
 /// The number of flags listed per environment.
 const MOST: i32 = 200;

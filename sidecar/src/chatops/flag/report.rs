@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use super::describe::describe;
+use crate::chatops::announce;
 use crate::chatops::environment::Name;
 use crate::chatops::given::Given;
 use crate::chatops::outcome::Outcome;
 use crate::chatops::page::{Answer, plain};
-use crate::chatops::told;
 use crate::slack::code;
 
 /// Reports the result to the channel, and a change in production to the group that owns the flag.

@@ -31,7 +31,7 @@ fn browsers_get_a_page_where_programs_get_json() {
     assert_eq!(json_of(&text(json))["status"], 404);
 }
 
-/// Whatever a person is told of a failure has the id by which it is found in the log.
+/// Whatever a person sees of a failure has the id by which it is found in the log.
 #[test]
 fn failures_name_their_request() {
     let id = |request: &mut Request<Body>| {

@@ -7,9 +7,9 @@ mod pace;
 pub(crate) mod presence;
 mod range;
 mod run;
+pub(crate) mod server_log;
 mod settings;
 mod step;
-pub(crate) mod server_log;
 pub(crate) mod worker;
 
 pub(crate) use range::Range;

@@ -1,7 +1,7 @@
 //! Runs: one job processing one table.
 
+use super::server_log;
 use super::settings::Settings;
-use super::told;
 use crate::backfill::jobs::{Counts, Key};
 use crate::error::{BackfillError, Result};
 use lockstep_server::host::Relation;

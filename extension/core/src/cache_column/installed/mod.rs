@@ -5,10 +5,10 @@
 mod attach;
 mod builtin;
 mod drift;
-mod upgrade;
 mod install;
 mod repair;
 mod state;
+mod upgrade;
 
 pub(crate) use attach::{attach, detach};
 pub(crate) use builtin::features;
