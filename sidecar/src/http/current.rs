@@ -104,13 +104,12 @@ mod tests {
         let expected = ["told-1", parent, "vendor=1"]
             .map(|it| Some(it.to_owned()))
             .into();
-        let later = current
-            .answer(async move {
-                assert_eq!(seen(), expected);
-                tokio::spawn(for_request(async move { (seen(), expected) }))
-            })
-            .await;
-        let (seen_later, expected) = later.await?;
+        let later = current.answer(async {
+            assert_eq!(seen(), expected);
+            let later = tokio::spawn(for_request(async move { seen() }));
+            later.await
+        });
+        let seen_later = later.await?;
         assert_eq!(seen_later, expected);
         assert_eq!(seen(), (None, None, None));
         Ok(())

@@ -159,15 +159,15 @@ fn a_change_whose_answer_is_lost_may_have_been_made() -> Result<()> {
     assert_eq!(room.say(text)?, unknown(text));
     assert_eq!(number(&mut room.staging, rows)?, 1);
     let get = "run feature get f --staging";
-    let origin = room.origin(&room.ada, &room.production_channel);
-    let said = room.give(&origin, get)?;
+    let here = || room.origin(&room.ada, &room.production_channel);
+    let said = room.give(&here(), get)?;
     assert_eq!(said.text, "*f*\n:warning: staging: unreachable");
     ensure!(
         said.request.as_ref().is_some_and(|it| it.ends_with("`).")),
         "{said:?}"
     );
     line.make(Way::Open);
-    let said = room.give(&origin, get)?;
+    let said = room.give(&here(), get)?;
     assert_eq!(said.text, "*f*\n• staging: on");
     assert_eq!(said.request, None);
 

@@ -3,8 +3,7 @@
 use anyhow::Result;
 use serde_json::json;
 
-use super::person::{by, choose, explained, opened, people, sent, users};
-use crate::notification::filter::set;
+use super::person::{by, choose, explained, opened, people, users};
 use crate::notification::publish::publish;
 use crate::notification::settings::json_of;
 

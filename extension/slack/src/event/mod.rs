@@ -12,7 +12,7 @@ pub(crate) mod publish;
 mod read;
 mod recipients;
 pub(crate) mod reminder;
-pub(crate) mod settings;
+mod settings;
 mod tables;
 pub(crate) mod trial;
 mod written;
