@@ -43,7 +43,7 @@ pub(crate) fn failure(title: &str, body: &Markup) -> Markup {
         (body)
         p { a href="/" { "To the first page" } }
         @if let Some(id) = request_id() {
-            p.faint { "The administrator finds it in the log as request " code { (id) } "." }
+            p.faint { "For the administrator: request " code { (id) } }
         }
     };
     page(title, &body)

@@ -76,7 +76,8 @@ fn whoever_gets_what_he_asks_for_does_not_wait() -> Result<()> {
     let mut listener = cluster()?.connect("job_wait")?;
     listener.batch_execute("listen lockstep_job")?;
     let runner = runner(&mut listener)?;
-    let waiting = "select count(*) from pg_locks where locktype = 'advisory' and objsubid = 19544";
+    let waiting = "select count(*) from pg_locks where locktype = 'advisory' and objsubid = 19544
+                     and database = (select oid from pg_database where datname = current_database())";
     for (jobs, waits) in [(0, 1), (1, 1), (2, 0), (3, 0), (0, 1)] {
         client.execute(
             "select lockstep.enqueue_job('A') from generate_series(1, $1)",
