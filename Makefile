@@ -117,7 +117,7 @@ LINKER = CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER="$(CURDIR)/.ci/linker"
 release: setup ## build what is released, for this Debian's PostgreSQL or for VERSIONS="15 16 17 18"
 	@.ci/linker prepare
 	@for version in $(RELEASES); do $(LINKER) $(MAKE) --no-print-directory package PG=$$version || exit 1; done
-	@$(LINKER) cargo build --quiet --release --package lockstep-sidecar
+	@$(LINKER) cargo build --quiet --release --package lockstep-sidecar --features otlp,sentry
 
 deb: release ## build Debian packages under target/deb (VERSIONS as for release)
 	@dpkg-query --show debhelper lintian >/dev/null 2>&1 || $$([ "$$(id -u)" = 0 ] || echo sudo) \

@@ -14,6 +14,7 @@ use pgrx::prelude::*;
 #[pg_extern(sql = "
 create function lockstep_internal.before_drop() returns event_trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_internal.before_drop() is 'event trigger: before lockstep is dropped, enables the triggers of the application that attach disabled';
+revoke execute on function lockstep_internal.before_drop() from public;
 create event trigger lockstep_before_drop on ddl_command_start when tag in ('DROP EXTENSION') execute function lockstep_internal.before_drop();
 alter event trigger lockstep_before_drop enable always;
 comment on event trigger lockstep_before_drop is 'gives the application its own triggers back before lockstep is dropped';")]

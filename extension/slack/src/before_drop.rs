@@ -11,6 +11,7 @@ use pgrx::prelude::*;
 #[pg_extern(sql = "
 create function lockstep_internal.before_drop_of_slack() returns event_trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_internal.before_drop_of_slack() is 'event trigger: before lockstep_slack is dropped, says what goes with it';
+revoke execute on function lockstep_internal.before_drop_of_slack() from public;
 create event trigger lockstep_slack_before_drop on ddl_command_start when tag in ('DROP EXTENSION') execute function lockstep_internal.before_drop_of_slack();
 alter event trigger lockstep_slack_before_drop enable always;
 comment on event trigger lockstep_slack_before_drop is 'says what goes with lockstep_slack before it is dropped';")]
