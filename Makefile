@@ -121,7 +121,7 @@ release: setup ## build what is released, for this Debian's PostgreSQL or for VE
 
 deb: release ## build Debian packages under target/deb (VERSIONS as for release)
 	@dpkg-query --show debhelper lintian >/dev/null 2>&1 || $$([ "$$(id -u)" = 0 ] || echo sudo) \
-	  apt-get install --yes --quiet --no-install-recommends debhelper lintian >/dev/null
+	  env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends debhelper lintian >/dev/null
 	@deploy/debian/build $(SERVERS)
 
 dist: deb ## gather a release under target/dist: sources, PGXN, tarballs, packages, SBOM, checksums
