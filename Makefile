@@ -28,7 +28,7 @@ PGRX_TARGET = target$(if $(filter-out $(shell .ci/pg_config),$(PG_CONFIG)),/pg$(
 packaged = rm -rf "$(2)$$($(PG_CONFIG) --pkglibdir)" "$(2)$$($(PG_CONFIG) --sharedir)" && set -o pipefail && \
   { for extension in $(EXTENSIONS); do CARGO_TARGET_DIR="$(CURDIR)/$(PGRX_TARGET)" \
       cargo pgrx package --package $$extension $(PGRX_ARGS) $(1) --out-dir $(2) 2>&1 || exit 1; done; } | \
-  if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi && \
+  if [ -t 1 ]; then cat; else sed --unbuffered 's/\x1b\[[0-9;]*m//g'; fi && \
   .ci/update-scripts "$(2)$$($(PG_CONFIG) --sharedir)/extension"
 export LOCKSTEP_PG_CONFIG = $(PG_CONFIG)
 
