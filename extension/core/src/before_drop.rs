@@ -5,8 +5,7 @@
 
 use crate::error::{OrRaise, Result};
 use crate::{cache_column, home};
-use lockstep_server::host::is_on_worker;
-use lockstep_server::{drops_extension, may_drop};
+use lockstep_server::{drops_extension, is_on_worker, may_drop};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 

@@ -2,11 +2,13 @@
 //! whose rights they run with; errors ([`error`]), raised and caught; the state of the session and the transaction.
 //!
 //! On top of that: the application's tables ([`host`]), rows as triggers receive them ([`row`]), notes per savepoint
-//! ([`levels`]), locks ([`mod@lock`]), waking idle workers ([`waking`]), which database owns the work ([`home`]), and background
-//! workers ([`worker`]).
+//! ([`levels`]), locks ([`mod@lock`]), waking idle workers ([`waking`]), which database owns the work ([`home`]), background
+//! workers ([`worker`]), and what Citus does with a table or this server ([`mod@citus`]).
 
 #![deny(ffi_unwind_calls)]
 
+mod catalog;
+mod citus;
 mod deadline;
 mod dropping;
 pub mod error;
@@ -31,6 +33,7 @@ use std::ffi::CStr;
 #[cfg(feature = "pg13")]
 use pgrx::pg_sys::ffi;
 
+pub use citus::is_on_worker;
 pub use deadline::within;
 pub use dropping::{drop_with_extension, drops_extension, keep_extension, may_drop};
 pub use moment::Moment;

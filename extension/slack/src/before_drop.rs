@@ -2,8 +2,7 @@
 
 use crate::error::{OrRaise, Result};
 use crate::held;
-use lockstep_server::host::is_on_worker;
-use lockstep_server::{OwnStatement, drops_extension, may_drop};
+use lockstep_server::{OwnStatement, drops_extension, is_on_worker, may_drop};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 

@@ -2,13 +2,13 @@
 
 #![allow(unsafe_code)]
 
-use super::catalog::{
+use super::column::Column;
+use super::relation::{ForeignKey, InstalledTrigger, Part, Relation};
+use crate::catalog::{
     Entry, PG_ATTRIBUTE, PG_CLASS, PG_CONSTRAINT, PG_INDEX, PG_INHERITS_BY_CHILD,
     PG_INHERITS_BY_PARENT, PG_TRIGGER,
 };
-use super::citus;
-use super::column::Column;
-use super::relation::{ForeignKey, InstalledTrigger, Part, Relation};
+use crate::citus;
 use crate::error::{HostError, Result};
 use crate::session::see_own_changes;
 use crate::with_catalog_path;

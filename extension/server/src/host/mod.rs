@@ -3,8 +3,6 @@
 
 mod alter;
 mod ancestry;
-mod catalog;
-mod citus;
 mod column;
 mod described;
 mod equality;
@@ -21,7 +19,6 @@ pub use alter::{
     change, check_have_one_owner, check_is_owner, check_may, check_owner_may_read, lock_tables, run,
 };
 pub use ancestry::{at_or_below, path_of, way_to};
-pub use citus::{check_is_not_on_worker, is_on_worker};
 pub use column::{Column, IntegerWidth};
 pub use described::reading_once;
 pub use known::Known;

@@ -1,7 +1,7 @@
 //! A table as the catalogs describe it.
 
-use super::citus::check_is_not_on_worker;
 use super::column::Column;
+use crate::citus::check_is_not_on_worker;
 use crate::error::{HostError, Result};
 use crate::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys::{self, Oid};

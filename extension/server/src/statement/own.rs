@@ -1,8 +1,8 @@
 //! Statements on the extension's own tables.
 
 use super::{Answer, Statement, View, connected};
+use crate::citus::check_is_not_on_worker;
 use crate::error::Result;
-use crate::host::check_is_not_on_worker;
 use crate::{as_ourselves, with_catalog_path};
 use pgrx::pg_sys::{Datum, Oid};
 use std::rc::Rc;

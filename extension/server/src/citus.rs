@@ -1,11 +1,11 @@
 //! Where the Citus extension is: which tables it distributes, and whether this server is one of its workers. A database without
 //! Citus pays for looking up a name that it does not have.
 
-use super::catalog::{Catalog, only_row};
+use crate::catalog::{Catalog, only_row};
 use crate::error::{HostError, Result};
 
 /// Whether Citus keeps the rows of a table, in shards or as copies.
-pub(super) fn manages(table: u32) -> bool {
+pub(crate) fn manages(table: u32) -> bool {
     let tables = Catalog::added(
         c"pg_dist_partition",
         c"pg_dist_partition_logical_relid_index",
@@ -20,7 +20,7 @@ pub fn is_on_worker() -> bool {
 }
 
 /// What a worker finds in the extension's tables must not look like an answer.
-pub fn check_is_not_on_worker() -> Result<()> {
+pub(crate) fn check_is_not_on_worker() -> Result<()> {
     match is_on_worker() {
         true => Err(HostError::CitusWorker.into()),
         false => Ok(()),
