@@ -1,26 +1,21 @@
 //! What people see of an answer that is an error: programs get JSON ([`Problem`]), browsers a page.
 
-use axum::extract::Request;
 use axum::http::header::{ACCEPT, VARY};
 use axum::http::{HeaderMap, HeaderValue};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use maud::html;
 
 use super::layout::{page, protected};
-use super::observe::RequestId;
 use super::problem::Problem;
 
-pub(crate) async fn negotiate(request: Request, next: Next) -> Response {
-    let is_browser = wants_page(request.headers());
-    let id = request.extensions().get::<RequestId>().cloned();
-    let mut response = next.run(request).await;
+/// The response to the request with that id.
+pub(super) fn negotiated(mut response: Response, is_browser: bool, id: &str) -> Response {
     let Some(problem) = response.extensions_mut().remove::<Problem>() else {
         return response;
     };
     let mut response = match is_browser {
         false => response,
-        true => shown(&problem, id.as_ref()),
+        true => shown(&problem, id),
     };
     response
         .headers_mut()
@@ -29,7 +24,7 @@ pub(crate) async fn negotiate(request: Request, next: Next) -> Response {
 }
 
 /// A browser names HTML; programs take anything, or say what.
-fn wants_page(headers: &HeaderMap) -> bool {
+pub(super) fn wants_page(headers: &HeaderMap) -> bool {
     let given = headers.get_all(ACCEPT).iter();
     let mut kinds = given
         .filter_map(|it| it.to_str().ok())
@@ -37,16 +32,14 @@ fn wants_page(headers: &HeaderMap) -> bool {
     kinds.any(|kind| kind.split(';').next().map(str::trim) == Some("text/html"))
 }
 
-fn shown(problem: &Problem, id: Option<&RequestId>) -> Response {
+fn shown(problem: &Problem, id: &str) -> Response {
     let status = problem.status();
     let title = status.canonical_reason().unwrap_or("Error");
     let body = html! {
         h1 { (title) }
         p { (problem.detail()) }
         p { a href="/" { "To the first page" } }
-        @if let Some(id) = id {
-            p.faint { "The administrator finds it in the log as request " code { (id.text()) } "." }
-        }
+        p.faint { "The administrator finds it in the log as request " code { (id) } "." }
     };
     protected((status, page(title, &body)).into_response())
 }
