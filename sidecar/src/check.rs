@@ -63,18 +63,20 @@ pub(crate) async fn run(arguments: &Check) -> Result<ExitCode, Error> {
     let mut findings = Findings::default();
     ask_spool(&config, &mut findings);
     let database = SlackDatabase::new(&config.address, &config.schema, 1)?;
+    let server = config.address.server();
     let asking = ask_database(&config, &database, &mut findings);
     match timeout(TIMEOUT, asking).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => findings.wrong(&format!(
-            "the database at {}: {}",
-            config.address.server(),
-            error.report().replace('\n', "\n  ")
-        )),
-        Err(_) => findings.wrong(&format!(
-            "the database at {} does not answer",
-            config.address.server()
-        )),
+        Ok(Err(error)) => {
+            let report = error.report().replace('\n', "\n  ");
+            let cause = report.trim_start_matches("error: ");
+            match error {
+                // It names the server itself.
+                Error::Connect { .. } => findings.wrong(cause),
+                _ => findings.wrong(&format!("the database at {server}: {cause}")),
+            }
+        }
+        Err(_) => findings.wrong(&format!("the database at {server} does not answer")),
     }
     ask_environments(&config, &mut findings).await?;
     let slack = SlackClient::new(&config.slack_url)?;

@@ -10,7 +10,7 @@
 //! - `database`: the only one that names database functions; `spool`: keeps webhooks on disk until the database accepts them
 //! - `slack`: the platform, which knows nothing of lockstep
 //! - `http`: shared by all requests
-//! - the ground: `connection`, `token`, `tls`, `error`, `outage`, `settings`, `interrupt` and `text`
+//! - the ground: `connection`, `token`, `tls`, `error`, `outage`, `retry`, `settings`, `interrupt` and `text`
 
 // An answer awaits GitLab, which awaits the database, which awaits a session: deeply nested futures.
 #![recursion_limit = "256"]
@@ -43,6 +43,7 @@ mod page;
 mod pass_through;
 mod rekey;
 mod resume;
+mod retry;
 mod serve;
 mod settings;
 mod slack;

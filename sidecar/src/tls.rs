@@ -38,6 +38,10 @@ pub(crate) struct Wanted {
 }
 
 pub(crate) fn connector(wanted: &Wanted) -> Result<MakeRustlsConnect, Error> {
+    Ok(MakeRustlsConnect::new(config(wanted)?))
+}
+
+fn config(wanted: &Wanted) -> Result<ClientConfig, Error> {
     let provider = Arc::new(ring::default_provider());
     let authority = match wanted.check {
         Check::Nothing => None,
@@ -60,14 +64,14 @@ pub(crate) fn connector(wanted: &Wanted) -> Result<MakeRustlsConnect, Error> {
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
-    Ok(MakeRustlsConnect::new(match &wanted.identity {
+    Ok(match &wanted.identity {
         None => config.with_no_client_auth(),
         Some((certificate, key)) => {
             let certificates = certificates(certificate)?;
             let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
             config.with_client_auth_cert(certificates, key)?
         }
-    }))
+    })
 }
 
 /// Verifies the server's certificate against the system's authorities.
@@ -168,5 +172,91 @@ impl ServerCertVerifier for Verifier {
         self.provider
             .signature_verification_algorithms
             .supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as StdError;
+    use std::fs;
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
+    use rustls::{ClientConnection, ServerConfig, ServerConnection};
+
+    use super::{Check, Wanted, config};
+
+    type Result<T> = std::result::Result<T, Box<dyn StdError>>;
+
+    /// The server db.example, and the file of its authority.
+    fn server(name: &str) -> Result<(Arc<ServerConfig>, PathBuf)> {
+        let mut authority = CertificateParams::default();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate()?;
+        let root = std::env::temp_dir().join(format!("{name}-{}.pem", std::process::id()));
+        fs::write(&root, authority.self_signed(&key)?.pem())?;
+        let issuer = Issuer::new(authority, key);
+        let key = KeyPair::generate()?;
+        let names = vec!["db.example".to_owned()];
+        let certificate = CertificateParams::new(names)?.signed_by(&key, &issuer)?;
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let server = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key.into())?;
+        Ok((Arc::new(server), root))
+    }
+
+    /// Whether a client trusts that server under this name.
+    fn trusts(server: &Arc<ServerConfig>, wanted: &Wanted, name: &'static str) -> Result<bool> {
+        let client = Arc::new(config(wanted)?);
+        let mut client = ClientConnection::new(client, ServerName::try_from(name)?)?;
+        let mut server = ServerConnection::new(Arc::clone(server))?;
+        while client.is_handshaking() || server.is_handshaking() {
+            let mut bytes = Vec::new();
+            client.write_tls(&mut bytes)?;
+            server.read_tls(&mut bytes.as_slice())?;
+            if server.process_new_packets().is_err() {
+                return Ok(false);
+            }
+            bytes.clear();
+            server.write_tls(&mut bytes)?;
+            client.read_tls(&mut bytes.as_slice())?;
+            if client.process_new_packets().is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    #[test]
+    fn servers_are_trusted_as_far_as_was_asked() -> Result<()> {
+        let (server, root) = server("lockstep-tls")?;
+        let (_, another) = self::server("lockstep-tls-another")?;
+        let system = None;
+        for (check, root, name, expected) in [
+            (Check::Name, Some(&root), "db.example", true),
+            (Check::Name, Some(&root), "other.example", false),
+            (Check::Name, Some(&another), "db.example", false),
+            (Check::Name, system, "db.example", false),
+            (Check::Authority, Some(&root), "other.example", true),
+            (Check::Authority, Some(&another), "db.example", false),
+            (Check::Nothing, system, "other.example", true),
+        ] {
+            let wanted = Wanted {
+                check,
+                root: root.cloned(),
+                identity: None,
+            };
+            let trusted = trusts(&server, &wanted, name)?;
+            assert_eq!(trusted, expected, "{wanted:?} {name}");
+        }
+        for file in [root, another] {
+            fs::remove_file(file)?;
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,5 @@
 //! A command: who gave it, where, and what is recorded about that.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use ring::rand::{SecureRandom, SystemRandom};
@@ -102,9 +101,5 @@ fn random() -> String {
     let mut bytes = [0; 16];
     // Without a source of randomness nothing else in this program would work.
     let _ = SystemRandom::new().fill(&mut bytes);
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String never fails.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex::encode(bytes)
 }

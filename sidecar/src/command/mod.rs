@@ -37,6 +37,7 @@ pub(crate) fn router(app: App) -> Router {
         .with_state(Arc::new(app))
 }
 
+/// What waits for others than the database is boxed: otherwise each request would carry the space for it.
 async fn receive(
     State(app): State<Arc<App>>,
     Signed(mut slash, original): Signed<SlashCommand>,
@@ -44,8 +45,8 @@ async fn receive(
     let url = slash.response_url.clone();
     if let Some(other) = app.others.iter().find(|other| other.name == slash.command) {
         count(Counter::COMMANDS, other.counted);
-        let reply = late::all_in_time(&app.late, url, (other.answer)(slash)).await;
-        return reply.into_response();
+        let replying = late::all_in_time(&app.late, url, (other.answer)(slash));
+        return Box::pin(replying).await.into_response();
     }
     let typed = unescape(&slash.text);
     let sent = std::mem::replace(&mut slash.text, typed);
@@ -55,7 +56,7 @@ async fn receive(
         return match &app.pass_through {
             Some(gitlab) => {
                 let own = help::listed(&slash.command, &COMMANDS);
-                gitlab::help(&app, gitlab, &own, slash, sent, original).await
+                Box::pin(gitlab::help(&app, gitlab, &own, slash, sent, original)).await
             }
             None => help::list(&slash.command, &COMMANDS).into_response(),
         };
@@ -64,7 +65,7 @@ async fn receive(
         return match &app.pass_through {
             Some(gitlab) => {
                 count(Counter::COMMANDS, "passed_on");
-                gitlab::pass_on(&app, gitlab, slash, sent, original).await
+                Box::pin(gitlab::pass_on(&app, gitlab, slash, sent, original)).await
             }
             None => {
                 count(Counter::COMMANDS, "unknown");

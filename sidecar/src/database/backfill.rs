@@ -153,7 +153,7 @@ impl Database {
 
     async fn ask(
         &self,
-        statement: &str,
+        statement: &'static str,
         arguments: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
         ask(&self.client, statement, arguments).await

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio_postgres::types::Type;
 
+use super::argument::Arguments;
 use super::pool::Pool;
-use super::session::Arguments;
+use super::session::value;
 use super::slack::SlackDatabase;
 use super::transaction::Transaction;
 use crate::connection::Address;
@@ -71,13 +71,8 @@ impl ChatopsDatabase {
         wish: &Value,
     ) -> Result<Value, Error> {
         let statement = "select lockstep_api.chatops_set_feature($1, $2, $3, $4)";
-        let arguments: Arguments = &[
-            (command, Type::JSONB),
-            (&name, Type::TEXT),
-            (wish, Type::JSONB),
-            (&self.schema, Type::TEXT),
-        ];
-        self.ask(statement, arguments).await
+        self.ask(statement, &[command, &name, wish, &self.schema])
+            .await
     }
 
     pub(crate) async fn delete_feature(
@@ -87,19 +82,16 @@ impl ChatopsDatabase {
         is_held_by_incidents: bool,
     ) -> Result<Value, Error> {
         let statement = "select lockstep_api.chatops_delete_feature($1, $2, $3, $4)";
-        let arguments: Arguments = &[
-            (command, Type::JSONB),
-            (&name, Type::TEXT),
-            (&is_held_by_incidents, Type::BOOL),
-            (&self.schema, Type::TEXT),
-        ];
-        self.ask(statement, arguments).await
+        self.ask(
+            statement,
+            &[command, &name, &is_held_by_incidents, &self.schema],
+        )
+        .await
     }
 
     pub(crate) async fn feature(&self, name: &str) -> Result<Value, Error> {
         let statement = "select lockstep_api.chatops_feature($1, $2)";
-        let arguments: Arguments = &[(&name, Type::TEXT), (&self.schema, Type::TEXT)];
-        self.ask(statement, arguments).await
+        self.ask(statement, &[&name, &self.schema]).await
     }
 
     /// Flags whose name contains a text and that are unchanged for this many days.
@@ -110,27 +102,20 @@ impl ChatopsDatabase {
         most: i32,
     ) -> Result<Value, Error> {
         let statement = "select lockstep_api.chatops_features($1, $2, $3, $4)";
-        let arguments: Arguments = &[
-            (&part, Type::TEXT),
-            (&unchanged_days, Type::INT8),
-            (&most, Type::INT4),
-            (&self.schema, Type::TEXT),
-        ];
-        self.ask(statement, arguments).await
+        self.ask(statement, &[&part, &unchanged_days, &most, &self.schema])
+            .await
     }
 
     pub(crate) async fn rollout(&self, name: &str) -> Result<Value, Error> {
         let statement = "select lockstep_api.chatops_rollout($1, $2)";
-        let arguments: Arguments = &[(&name, Type::TEXT), (&self.schema, Type::TEXT)];
-        self.ask(statement, arguments).await
+        self.ask(statement, &[&name, &self.schema]).await
     }
 
     pub(crate) async fn of_host(&self, what: OfHost<'_>) -> Result<Value, Error> {
         match what {
             OfHost::Commit(sha) => {
                 let statement = "select lockstep_api.chatops_deployments($1, $2)";
-                let arguments: Arguments = &[(&sha, Type::TEXT), (&self.schema, Type::TEXT)];
-                ask(&self.of_host, statement, arguments).await
+                ask(&self.of_host, statement, &[&sha, &self.schema]).await
             }
             OfHost::Release {
                 project,
@@ -138,13 +123,12 @@ impl ChatopsDatabase {
                 milestone,
             } => {
                 let statement = "select lockstep_api.chatops_release($1, $2, $3, $4)";
-                let arguments: Arguments = &[
-                    (&project, Type::TEXT),
-                    (&iid, Type::INT8),
-                    (&milestone, Type::TEXT),
-                    (&self.schema, Type::TEXT),
-                ];
-                ask(&self.of_host, statement, arguments).await
+                ask(
+                    &self.of_host,
+                    statement,
+                    &[&project, &iid, &milestone, &self.schema],
+                )
+                .await
             }
         }
     }
@@ -161,12 +145,7 @@ impl ChatopsDatabase {
         severity: i32,
     ) -> Result<Value, Error> {
         let statement = "select lockstep_api.chatops_declare_incident($1, $2, $3)";
-        let arguments: Arguments = &[
-            (command, Type::JSONB),
-            (&title, Type::TEXT),
-            (&severity, Type::INT4),
-        ];
-        self.ask(statement, arguments).await
+        self.ask(statement, &[command, &title, &severity]).await
     }
 
     pub(crate) async fn close_incident(
@@ -175,14 +154,13 @@ impl ChatopsDatabase {
         incident: i64,
     ) -> Result<Value, Error> {
         let statement = "select lockstep_api.chatops_close_incident($1, $2)";
-        let arguments: Arguments = &[(command, Type::JSONB), (&incident, Type::INT8)];
-        self.ask(statement, arguments).await
+        self.ask(statement, &[command, &incident]).await
     }
 
     /// The last runs, or one.
     pub(crate) async fn backfills(&self, run: Option<i64>) -> Result<Value, Error> {
         let statement = "select lockstep_api.chatops_backfills($1)";
-        self.ask(statement, &[(&run, Type::INT8)]).await
+        self.ask(statement, &[&run]).await
     }
 
     pub(crate) async fn start_backfill(
@@ -192,12 +170,7 @@ impl ChatopsDatabase {
         workers: i32,
     ) -> Result<Value, Error> {
         let statement = "select lockstep_api.chatops_start_backfill($1, $2, $3)";
-        let arguments: Arguments = &[
-            (command, Type::JSONB),
-            (&job, Type::TEXT),
-            (&workers, Type::INT4),
-        ];
-        self.ask(statement, arguments).await
+        self.ask(statement, &[command, &job, &workers]).await
     }
 
     pub(crate) async fn control_backfill(
@@ -207,12 +180,7 @@ impl ChatopsDatabase {
         action: &str,
     ) -> Result<Value, Error> {
         let statement = "select lockstep_api.chatops_control_backfill($1, $2, $3)";
-        let arguments: Arguments = &[
-            (command, Type::JSONB),
-            (&run, Type::INT8),
-            (&action, Type::TEXT),
-        ];
-        self.ask(statement, arguments).await
+        self.ask(statement, &[command, &run, &action]).await
     }
 
     pub(crate) async fn workers(&self) -> Result<Value, Error> {
@@ -225,22 +193,18 @@ impl ChatopsDatabase {
         old_name: &str,
     ) -> Result<Value, Error> {
         let statement = "select lockstep_api.chatops_retire_worker($1, $2)";
-        let arguments: Arguments = &[(command, Type::JSONB), (&old_name, Type::TEXT)];
-        self.ask(statement, arguments).await
+        self.ask(statement, &[command, &old_name]).await
     }
 
     pub(crate) async fn drift(&self) -> Result<Value, Error> {
         let statement = "select lockstep_api.chatops_drift($1)";
-        let arguments: Arguments = &[(&self.schema, Type::TEXT)];
-        ask(&self.of_drift, statement, arguments).await
+        ask(&self.of_drift, statement, &[&self.schema]).await
     }
 
     /// Whether an earlier delivery of a command was executed.
     pub(crate) async fn was_done(&self, command: &Value) -> Result<bool, Error> {
         let statement = "select lockstep_api.chatops_was_done($1)";
-        let rows = self.pool.ask(statement, &[(command, Type::JSONB)]).await?;
-        let row = rows.first().ok_or(Error::Silent)?;
-        Ok(row.try_get(0)?)
+        value(&self.pool.ask(statement, &[command]).await?)
     }
 
     /// The functions that are missing or that the role may not call.
@@ -253,20 +217,21 @@ impl ChatopsDatabase {
              where p.oid is null or not pg_catalog.has_function_privilege(p.oid, 'execute')
                 or not pg_catalog.has_schema_privilege(p.pronamespace, 'usage')
              order by 1";
-        let arguments: Arguments = &[(&FUNCTIONS.as_slice(), Type::TEXT_ARRAY)];
-        let rows = self.pool.ask(statement, arguments).await?;
+        let rows = self.pool.ask(statement, &[&FUNCTIONS.as_slice()]).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
-    async fn ask(&self, statement: &str, arguments: Arguments<'_>) -> Result<Value, Error> {
+    async fn ask(&self, statement: &'static str, arguments: Arguments<'_>) -> Result<Value, Error> {
         ask(&self.pool, statement, arguments).await
     }
 }
 
-async fn ask(pool: &Pool, statement: &str, arguments: Arguments<'_>) -> Result<Value, Error> {
-    let rows = pool.ask(statement, arguments).await?;
-    let row = rows.first().ok_or(Error::Silent)?;
-    Ok(row.try_get(0)?)
+async fn ask(
+    pool: &Pool,
+    statement: &'static str,
+    arguments: Arguments<'_>,
+) -> Result<Value, Error> {
+    value(&pool.ask(statement, arguments).await?)
 }
 
 /// All functions that chatops calls.
@@ -300,13 +265,7 @@ impl SlackDatabase {
         group: &str,
     ) -> Result<bool, Error> {
         let statement = "select lockstep_api.is_chatops_member($1, $2, $3, $4)";
-        let arguments: Arguments = &[
-            (&tenant.team, Type::TEXT),
-            (&user, Type::TEXT),
-            (&group, Type::TEXT),
-            (&self.schema, Type::TEXT),
-        ];
-        let row = self.ask_one(statement, arguments).await?;
-        Ok(row.try_get(0)?)
+        self.value(statement, &[&tenant.team, &user, &group, &self.schema])
+            .await
     }
 }

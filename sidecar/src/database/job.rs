@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::FromSqlOwned;
 use tokio_postgres::{Client, Row};
 
+use super::argument::Arguments;
 use super::pool::Pool;
-use super::session::{ANSWER_TIMEOUT, Arguments, ask_unprepared};
+use super::session::{ANSWER_TIMEOUT, ask_unprepared, value};
 use crate::connection::Address;
 use crate::error::Error;
 
@@ -50,22 +51,14 @@ impl Queue {
 
     pub(crate) async fn start_runner(&self, name: &str, lease: Duration) -> Result<i64, Error> {
         let statement = "select lockstep.start_runner($1, make_interval(secs => $2))";
-        let rows = self
-            .ask(
-                statement,
-                &[(&name, Type::TEXT), (&lease.as_secs_f64(), Type::FLOAT8)],
-            )
-            .await?;
-        number(&rows)
+        let rows = self.ask(statement, &[&name, &lease.as_secs_f64()]).await?;
+        value(&rows)
     }
 
     /// False if the lease has ended.
     pub(crate) async fn heartbeat(&self, runner: i64) -> Result<bool, Error> {
         match self
-            .ask(
-                "select lockstep.runner_heartbeat($1)",
-                &[(&runner, Type::INT8)],
-            )
+            .ask("select lockstep.runner_heartbeat($1)", &[&runner])
             .await
         {
             Ok(_) => Ok(true),
@@ -82,12 +75,7 @@ impl Queue {
         most: i32,
     ) -> Result<Option<Vec<Job>>, Error> {
         let statement = "select job, worker, args, attempt from lockstep.claim_jobs($1, $2, $3)";
-        let arguments: Arguments = &[
-            (&runner, Type::INT8),
-            (&workers, Type::TEXT_ARRAY),
-            (&most, Type::INT4),
-        ];
-        let rows = match self.ask(statement, arguments).await {
+        let rows = match self.ask(statement, &[&runner, &workers, &most]).await {
             Ok(rows) => rows,
             Err(error) if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => {
                 return Ok(None);
@@ -109,8 +97,7 @@ impl Queue {
     /// Returns the jobs that the runner no longer holds.
     pub(crate) async fn complete(&self, runner: i64, jobs: &[i64]) -> Result<Vec<i64>, Error> {
         let statement = "select lockstep.complete_jobs($1, $2)";
-        let arguments: Arguments = &[(&runner, Type::INT8), (&jobs, Type::INT8_ARRAY)];
-        numbers(&self.ask(statement, arguments).await?)
+        value(&self.ask(statement, &[&runner, &jobs]).await?)
     }
 
     /// Returns what happens to the job next, or None if the runner no longer holds it.
@@ -121,12 +108,7 @@ impl Queue {
         error: &str,
     ) -> Result<Option<String>, Error> {
         let statement = "select lockstep.fail_job($1, $2, $3)";
-        let arguments: Arguments = &[
-            (&runner, Type::INT8),
-            (&job, Type::INT8),
-            (&error, Type::TEXT),
-        ];
-        match self.ask(statement, arguments).await {
+        match self.ask(statement, &[&runner, &job, &error]).await {
             Ok(rows) => Ok(rows.first().map(|row| row.try_get(0)).transpose()?),
             Err(error) if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => Ok(None),
             Err(error) => Err(error),
@@ -135,37 +117,29 @@ impl Queue {
 
     pub(crate) async fn release(&self, runner: i64, jobs: &[i64]) -> Result<(), Error> {
         let statement = "select lockstep.release_jobs($1, $2)";
-        let arguments: Arguments = &[(&runner, Type::INT8), (&jobs, Type::INT8_ARRAY)];
-        self.ask(statement, arguments).await?;
+        self.ask(statement, &[&runner, &jobs]).await?;
         Ok(())
     }
 
     /// Returns jobs that were claimed for the runner without its knowledge; the result is their number.
     pub(crate) async fn release_others(&self, runner: i64, known: &[i64]) -> Result<i64, Error> {
         let statement = "select lockstep.release_other_jobs($1, $2)";
-        let arguments: Arguments = &[(&runner, Type::INT8), (&known, Type::INT8_ARRAY)];
-        number(&self.ask(statement, arguments).await?)
+        value(&self.ask(statement, &[&runner, &known]).await?)
     }
 
     /// Returns all jobs of the runner; the result is their number.
     pub(crate) async fn stop_runner(&self, runner: i64) -> Result<i64, Error> {
         let statement = "select lockstep.stop_runner($1)";
-        number(&self.ask(statement, &[(&runner, Type::INT8)]).await?)
+        value(&self.ask(statement, &[&runner]).await?)
     }
 
-    async fn ask(&self, statement: &str, arguments: Arguments<'_>) -> Result<Vec<Row>, Error> {
+    async fn ask(
+        &self,
+        statement: &'static str,
+        arguments: Arguments<'_>,
+    ) -> Result<Vec<Row>, Error> {
         ask_unprepared(&self.client, statement, arguments, ANSWER_TIMEOUT).await
     }
-}
-
-fn number(rows: &[Row]) -> Result<i64, Error> {
-    let row = rows.first().ok_or(Error::Silent)?;
-    Ok(row.try_get(0)?)
-}
-
-fn numbers(rows: &[Row]) -> Result<Vec<i64>, Error> {
-    let row = rows.first().ok_or(Error::Silent)?;
-    Ok(row.try_get(0)?)
 }
 
 /// The jobs' work in the database, each in its own session.
@@ -192,14 +166,8 @@ impl Effects {
         job: i64,
     ) -> Result<bool, Error> {
         let statement = "select lockstep.record_integration_event($1, $2, $3, $4)";
-        let arguments: Arguments = &[
-            (&integration, Type::INT8),
-            (data, Type::JSONB),
-            (&job, Type::INT8),
-            (&self.schema, Type::TEXT),
-        ];
-        let row = self.call(statement, arguments).await?;
-        Ok(row.try_get(0)?)
+        self.call(statement, &[&integration, data, &job, &self.schema])
+            .await
     }
 
     /// Returns the number of rows written.
@@ -210,18 +178,15 @@ impl Effects {
         active: bool,
     ) -> Result<i64, Error> {
         let statement = "select lockstep.set_cluster_integration($1, $2, $3, $4)";
-        let arguments: Arguments = &[
-            (&cluster, Type::INT8),
-            (&integration, Type::TEXT),
-            (&active, Type::BOOL),
-            (&self.schema, Type::TEXT),
-        ];
-        let row = self.call(statement, arguments).await?;
-        Ok(row.try_get(0)?)
+        self.call(statement, &[&cluster, &integration, &active, &self.schema])
+            .await
     }
 
-    async fn call(&self, statement: &str, arguments: Arguments<'_>) -> Result<Row, Error> {
-        let rows = self.pool.ask(statement, arguments).await?;
-        rows.into_iter().next().ok_or(Error::Silent)
+    async fn call<T: FromSqlOwned>(
+        &self,
+        statement: &'static str,
+        arguments: Arguments<'_>,
+    ) -> Result<T, Error> {
+        value(&self.pool.ask(statement, arguments).await?)
     }
 }

@@ -1,5 +1,6 @@
 //! lockstep's functions and views, as this program calls them. No file outside this folder names one.
 
+mod argument;
 mod backfill;
 mod chatops;
 mod job;

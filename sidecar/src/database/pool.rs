@@ -15,7 +15,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tracing::{Instrument, debug};
 
-use super::session::{ANSWER_TIMEOUT, Arguments, ask_unprepared, failed, noted, span_of};
+use super::argument::Arguments;
+use super::session::{ANSWER_TIMEOUT, ask_unprepared, failed, noted, span_of};
 use crate::connection::Address;
 use crate::error::Error;
 
@@ -72,12 +73,12 @@ pub(super) struct Pool {
 
 /// A session with a query in progress. If nobody waits for the response, the session cannot be reused: it would respond once it
 /// is done with this, or never.
-struct Asked {
+struct Asked<'a> {
     session: Option<Object<Opener>>,
-    address: Address,
+    address: &'a Address,
 }
 
-impl Asked {
+impl Asked<'_> {
     fn session(&self) -> Result<&ClientWrapper, Error> {
         self.session.as_deref().ok_or(Error::Silent)
     }
@@ -88,7 +89,7 @@ impl Asked {
     }
 }
 
-impl Drop for Asked {
+impl Drop for Asked<'_> {
     fn drop(&mut self) {
         let Some(session) = self.session.take() else {
             return;
@@ -173,7 +174,7 @@ impl Pool {
     /// available then, the first error is returned: the query may have had an effect.
     pub(super) async fn ask(
         &self,
-        statement: &str,
+        statement: &'static str,
         arguments: Arguments<'_>,
     ) -> Result<Vec<Row>, Error> {
         let lost = match self.try_ask(statement, arguments).await {
@@ -181,7 +182,8 @@ impl Pool {
             answered => return answered,
         };
         debug!(error = %lost.report(), "asking once more");
-        match self.try_ask(statement, arguments).await {
+        // Rare: otherwise every query would reserve the space for it.
+        match Box::pin(self.try_ask(statement, arguments)).await {
             Err(Error::Connect { .. } | Error::Pool(_) | Error::Busy) => Err(lost),
             answered => answered,
         }
@@ -190,13 +192,17 @@ impl Pool {
     /// Runs a query that must not be repeated.
     pub(super) async fn ask_once(
         &self,
-        statement: &str,
+        statement: &'static str,
         arguments: Arguments<'_>,
     ) -> Result<Vec<Row>, Error> {
         self.try_ask(statement, arguments).await
     }
 
-    async fn try_ask(&self, statement: &str, arguments: Arguments<'_>) -> Result<Vec<Row>, Error> {
+    async fn try_ask(
+        &self,
+        statement: &'static str,
+        arguments: Arguments<'_>,
+    ) -> Result<Vec<Row>, Error> {
         let begun = Instant::now();
         let answered = self.ask_session(statement, arguments).await;
         match &answered {
@@ -210,18 +216,18 @@ impl Pool {
 
     async fn ask_session(
         &self,
-        statement: &str,
+        statement: &'static str,
         arguments: Arguments<'_>,
     ) -> Result<Vec<Row>, Error> {
         let asked = Asked {
             session: Some(
                 match self.is_careful {
-                    true => self.session_that_is_there().await,
+                    true => Box::pin(self.session_that_is_there()).await,
                     false => self.session().await,
                 }
                 .inspect_err(failed)?,
             ),
-            address: self.address.clone(),
+            address: &self.address,
         };
         let session = asked.session()?;
         let answered = match self.prepares {
@@ -259,13 +265,14 @@ impl Pool {
     /// An idle session, or a new one. It is opened in a separate task, because the caller may time out first: then the next
     /// caller gets it.
     async fn session(&self) -> Result<Object<Opener>, Error> {
-        let opened = match self.sessions.status().available {
-            0 => {
+        let status = self.sessions.status();
+        let opened = match status.available == 0 && status.size < status.max_size {
+            true => {
                 let sessions = self.sessions.clone();
                 let opening = tokio::spawn(async move { sessions.get().await });
                 opening.await.map_err(|_| Error::Silent)?
             }
-            _ => self.sessions.get().await,
+            false => self.sessions.get().await,
         };
         opened.map_err(|error| match error {
             PoolError::Backend(error) => error,
@@ -284,12 +291,12 @@ async fn answers(session: &ClientWrapper) -> bool {
 /// is a pooler after all, is discarded.
 async fn ask_prepared(
     session: &ClientWrapper,
-    statement: &str,
+    statement: &'static str,
     arguments: Arguments<'_>,
     patience: Duration,
 ) -> Result<Vec<Row>, Error> {
-    let types: Vec<Type> = arguments.iter().map(|(_, kind)| kind.clone()).collect();
-    let values: Vec<&(dyn ToSql + Sync)> = arguments.iter().map(|(value, _)| *value).collect();
+    let types: Vec<Type> = arguments.iter().map(|it| it.kind()).collect();
+    let values: Vec<&(dyn ToSql + Sync)> = arguments.iter().map(|it| it.value()).collect();
     let asking = async {
         let prepared = session.prepare_typed_cached(statement, &types).await?;
         session.query(&prepared, &values).await
@@ -301,7 +308,7 @@ async fn ask_prepared(
     match noted(statement, begun, answered.and_then(|it| Ok(it?))) {
         Err(error) if UNFIT.iter().any(|code| error.has_code(code)) => {
             session.statement_cache.remove(statement, &types);
-            ask_unprepared(session, statement, arguments, patience).await
+            Box::pin(ask_unprepared(session, statement, arguments, patience)).await
         }
         answered => answered,
     }

@@ -3,15 +3,14 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::{FromSqlOwned, ToSql};
 use tokio_postgres::{Client, Row, ToStatement};
 
 use tracing::{Instrument, Span, debug_span};
 
+use super::argument::Arguments;
 use crate::error::Error;
 use crate::http::{Counter, Timing, count, time};
-
-pub(super) type Arguments<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 
 /// A server that takes longer for a short response has lost us, or is of no use now.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -32,31 +31,38 @@ pub(super) async fn ask<T: ?Sized + ToStatement>(
 /// The same in one round trip and without a prepared statement, which a pooler would lose.
 pub(super) async fn ask_unprepared(
     client: &Client,
-    statement: &str,
+    statement: &'static str,
     arguments: Arguments<'_>,
     patience: Duration,
 ) -> Result<Vec<Row>, Error> {
     let begun = Instant::now();
-    let asking = timeout(patience, client.query_typed(statement, arguments));
+    let arguments: Vec<_> = arguments.iter().map(|it| (it.value(), it.kind())).collect();
+    let asking = timeout(patience, client.query_typed(statement, &arguments));
     let asking = asking.instrument(span_of(statement));
     let answered = asking.await.map_err(|_| Error::Silent);
     noted(statement, begun, answered.and_then(|it| Ok(it?)))
 }
 
+/// The first value, for functions that return one.
+pub(super) fn value<T: FromSqlOwned>(rows: &[Row]) -> Result<T, Error> {
+    let row = rows.first().ok_or(Error::Silent)?;
+    Ok(row.try_get(0)?)
+}
+
 /// Of one call.
-pub(super) fn span_of(statement: &str) -> Span {
+pub(super) fn span_of(statement: &'static str) -> Span {
     debug_span!("database", function = function_of(statement))
 }
 
 /// Notes how long the database took, by the function that is called, and whether it answered.
 pub(super) fn noted<T>(
-    statement: &str,
+    statement: &'static str,
     begun: Instant,
     answered: Result<T, Error>,
 ) -> Result<T, Error> {
     time(
         Timing::DATABASE_CALL,
-        function_of(statement).to_owned(),
+        function_of(statement),
         begun.elapsed(),
     );
     answered.inspect_err(failed)

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::timeout;
 use tokio_postgres::Client;
-use tokio_postgres::types::Type;
 
-use super::session::{ANSWER_TIMEOUT, Arguments, ask_unprepared};
+use super::argument::Arguments;
+use super::session::{ANSWER_TIMEOUT, ask_unprepared, value};
 use crate::connection::Address;
 use crate::error::Error;
 
@@ -54,12 +54,8 @@ impl Transaction {
     /// The state of a flag; until the transaction ends nobody else changes it from Slack in that environment.
     pub(crate) async fn hold(&self, name: &str, environment: &str) -> Result<Value, Error> {
         let statement = "select lockstep_api.chatops_hold_feature($1, $2, $3)";
-        let arguments: Arguments = &[
-            (&name, Type::TEXT),
-            (&environment, Type::TEXT),
-            (&self.schema, Type::TEXT),
-        ];
-        self.ask(statement, arguments).await
+        self.ask(statement, &[&name, &environment, &self.schema])
+            .await
     }
 
     pub(crate) async fn set_feature(
@@ -69,13 +65,8 @@ impl Transaction {
         wish: &Value,
     ) -> Result<Value, Error> {
         let statement = "select lockstep_api.chatops_set_feature($1, $2, $3, $4)";
-        let arguments: Arguments = &[
-            (command, Type::JSONB),
-            (&name, Type::TEXT),
-            (wish, Type::JSONB),
-            (&self.schema, Type::TEXT),
-        ];
-        self.ask(statement, arguments).await
+        self.ask(statement, &[command, &name, wish, &self.schema])
+            .await
     }
 
     pub(crate) async fn delete_feature(
@@ -85,13 +76,11 @@ impl Transaction {
         is_held_by_incidents: bool,
     ) -> Result<Value, Error> {
         let statement = "select lockstep_api.chatops_delete_feature($1, $2, $3, $4)";
-        let arguments: Arguments = &[
-            (command, Type::JSONB),
-            (&name, Type::TEXT),
-            (&is_held_by_incidents, Type::BOOL),
-            (&self.schema, Type::TEXT),
-        ];
-        self.ask(statement, arguments).await
+        self.ask(
+            statement,
+            &[command, &name, &is_held_by_incidents, &self.schema],
+        )
+        .await
     }
 
     /// Whether it still holds its locks.
@@ -106,15 +95,14 @@ impl Transaction {
         Ok(())
     }
 
-    async fn run(&self, statement: &str) -> Result<(), Error> {
+    async fn run(&self, statement: &'static str) -> Result<(), Error> {
         let running = self.client.batch_execute(statement);
         let ran = timeout(ANSWER_TIMEOUT, running).await;
         Ok(ran.map_err(|_| Error::Silent)??)
     }
 
-    async fn ask(&self, statement: &str, arguments: Arguments<'_>) -> Result<Value, Error> {
+    async fn ask(&self, statement: &'static str, arguments: Arguments<'_>) -> Result<Value, Error> {
         let rows = ask_unprepared(&self.client, statement, arguments, ANSWER_TIMEOUT).await?;
-        let row = rows.first().ok_or(Error::Silent)?;
-        Ok(row.try_get(0)?)
+        value(&rows)
     }
 }

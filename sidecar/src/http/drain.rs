@@ -9,8 +9,6 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::header::EXPECT;
-use axum::middleware::Next;
-use axum::response::Response;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::runtime::Handle;
@@ -20,12 +18,13 @@ use tokio::time::timeout;
 const MOST_BYTES: usize = 32 << 20;
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(crate) async fn drain(request: Request, next: Next) -> Response {
+/// The request, with a body whose rest is read.
+pub(super) fn drained(request: Request) -> Request {
     // A client that asks before sending a body sends none after a refusal.
-    if request.body().is_end_stream() || request.headers().contains_key(EXPECT) {
-        return next.run(request).await;
+    match request.body().is_end_stream() || request.headers().contains_key(EXPECT) {
+        true => request,
+        false => request.map(|body| Body::new(Whole(body))),
     }
-    next.run(request.map(|body| Body::new(Whole(body)))).await
 }
 
 /// A body whose rest is read when it is dropped.

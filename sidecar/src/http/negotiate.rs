@@ -1,18 +1,15 @@
 //! What people see of an answer that is an error: programs get JSON ([`Problem`]), browsers a page.
 
-use axum::extract::Request;
 use axum::http::header::{ACCEPT, VARY};
 use axum::http::{HeaderMap, HeaderValue};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use maud::html;
 
 use super::layout::{failure, protected};
 use super::problem::Problem;
 
-pub(crate) async fn negotiate(request: Request, next: Next) -> Response {
-    let is_browser = wants_page(request.headers());
-    let mut response = next.run(request).await;
+/// The response in the form that the request asked for.
+pub(super) fn negotiated(mut response: Response, is_browser: bool) -> Response {
     let Some(problem) = response.extensions_mut().remove::<Problem>() else {
         return response;
     };
@@ -27,7 +24,7 @@ pub(crate) async fn negotiate(request: Request, next: Next) -> Response {
 }
 
 /// A browser names HTML; programs take anything, or say what.
-fn wants_page(headers: &HeaderMap) -> bool {
+pub(super) fn wants_page(headers: &HeaderMap) -> bool {
     let given = headers.get_all(ACCEPT).iter();
     let mut kinds = given
         .filter_map(|it| it.to_str().ok())

@@ -22,11 +22,12 @@ use axum::http::header::{COOKIE, LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::get;
+use backon::{ExponentialBuilder, Retryable};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tracing::{info, warn};
 
@@ -89,7 +90,9 @@ const VALID_FOR: Duration = Duration::from_secs(600);
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A code can only be exchanged once, so storing the result is worth several tries.
-const STORE_TRIES: u32 = 5;
+const STORE_TRIES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(400))
+    .with_max_times(4);
 
 #[derive(Deserialize)]
 struct Begin {
@@ -243,42 +246,48 @@ async fn store(
     install: &Install,
     may_be_new: bool,
 ) -> Result<(Option<String>, Option<String>), Trouble> {
-    let mut tries = 0;
-    loop {
+    let storing = || {
         let storing = app.database.finish_install(state, install, may_be_new);
-        let stored = timeout(DATABASE_TIMEOUT, storing).await;
-        let error = match stored.unwrap_or(Err(Error::Silent)) {
-            Ok(stored) => return Ok(stored),
-            Err(error) => error,
-        };
-        // Raised by the function; a refused connection is another variant.
-        if matches!(error, Error::Database(_))
-            && error.has_code(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
-        {
-            return Err(Trouble::UnknownWorkspace);
-        }
-        // The ticket's alias belongs to another project.
-        if error.has_code(&SqlState::UNIQUE_VIOLATION) {
-            complain!(error, "an installation was not stored");
-            return Err(Trouble::AliasTaken);
-        }
-        if error.has_code(&SqlState::NO_DATA_FOUND) {
-            return Err(Trouble::Ticket);
-        }
-        // The state was used up: by the previous try, whose response was lost, or by another installation with the same ticket.
-        if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) {
-            return match is_stored(app, install).await {
-                true => Ok((None, None)),
-                false => Err(Trouble::Ticket),
-            };
-        }
-        tries += 1;
-        if tries == STORE_TRIES {
-            return Err(unavailable(&error));
-        }
-        complain!(error, "an installation is not stored yet");
-        sleep(Duration::from_millis(200) * 2_u32.pow(tries)).await;
+        let stored = timeout(DATABASE_TIMEOUT, storing);
+        async move { stored.await.unwrap_or(Err(Error::Silent)) }
+    };
+    let stored = storing
+        .retry(STORE_TRIES)
+        .when(|error| refusal(error).is_none())
+        .notify(|error, _| complain!(error, "an installation is not stored yet"));
+    let error = match stored.await {
+        Ok(stored) => return Ok(stored),
+        Err(error) => error,
+    };
+    match refusal(&error) {
+        // By the previous try, whose response was lost.
+        Some(Trouble::Used) if is_stored(app, install).await => Ok((None, None)),
+        Some(Trouble::Used) => Err(Trouble::Ticket),
+        Some(trouble) => Err(trouble),
+        None => Err(unavailable(&error)),
     }
+}
+
+/// Why the function stores an installation neither now nor later.
+fn refusal(error: &Error) -> Option<Trouble> {
+    // A refused connection is another variant.
+    let Error::Database(_) = error else {
+        return None;
+    };
+    let reasons = [
+        (
+            SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+            Trouble::UnknownWorkspace,
+        ),
+        // The ticket's alias belongs to another project.
+        (SqlState::UNIQUE_VIOLATION, Trouble::AliasTaken),
+        (SqlState::NO_DATA_FOUND, Trouble::Ticket),
+        // The state was used up, possibly by another installation with the same ticket.
+        (SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, Trouble::Used),
+    ];
+    let mut reasons = reasons.into_iter();
+    let found = reasons.find(|(code, _)| error.has_code(code));
+    found.map(|(_, trouble)| trouble)
 }
 
 /// Whether the database has the token of this very installation.

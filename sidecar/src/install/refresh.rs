@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use crate::database::{Refresh, SlackDatabase};
 use crate::error::{Error, complain};
 use crate::http::{Counter, count};
+use crate::retry::until_it_works;
 use crate::slack::{CallError, Credentials, SlackClient};
 use crate::token::{CipherError, Sealed, TokenKeys};
 
@@ -44,8 +45,8 @@ const LONGEST_LIFE: Duration = Duration::from_secs(365 * 86_400);
 const SOON: Duration = Duration::from_secs(60);
 const LATER: Duration = Duration::from_secs(3600);
 
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Between two transactions that remove old data.
+const PAUSE: Duration = Duration::from_millis(250);
 
 impl Keeper {
     /// Refreshes tokens and removes old data until the process stops.
@@ -66,7 +67,7 @@ impl Keeper {
                 match self.for_jobs.sweep().await {
                     // There is more than one transaction should remove.
                     Ok(removed) if removed >= MOST_SWEPT && !self.stop.is_cancelled() => {
-                        sleep(FIRST_PAUSE).await;
+                        sleep(PAUSE).await;
                         continue;
                     }
                     Ok(_) => swept = Some(Instant::now()),
@@ -182,31 +183,23 @@ async fn store(
     refresh: &Sealed,
     expires_at: SystemTime,
 ) {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let stored = keeper
+    let is_current = until_it_works("a refreshed token is not stored yet", || {
+        keeper
             .for_jobs
             .store_refreshed(claimed, token, refresh, expires_at)
-            .await;
-        match stored {
-            Ok(true) => {
-                count(Counter::REFRESHES, "done");
-                info!(team = claimed.team, "refreshed a token");
-                return;
-            }
-            Ok(false) => {
-                count(Counter::REFRESHES, "overtaken");
-                warn!(
-                    team = claimed.team,
-                    "a refreshed token arrived too late: the app was uninstalled or installed again"
-                );
-                return;
-            }
-            Err(error) => {
-                complain!(error, "a refreshed token is not stored yet");
-                sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
+    })
+    .await;
+    match is_current {
+        true => {
+            count(Counter::REFRESHES, "done");
+            info!(team = claimed.team, "refreshed a token");
+        }
+        false => {
+            count(Counter::REFRESHES, "overtaken");
+            warn!(
+                team = claimed.team,
+                "a refreshed token arrived too late: the app was uninstalled or installed again"
+            );
         }
     }
 }

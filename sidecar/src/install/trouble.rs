@@ -72,17 +72,17 @@ impl Trouble {
             Self::Ticket => (
                 StatusCode::BAD_REQUEST,
                 "This link is no longer valid",
-                "A link that connects a project can be used once, for a limited time. Get a new one from the project's settings.",
+                "A link that connects a project can be used once, for a limited time. Ask whoever sent it for a new one.",
             ),
             Self::AliasTaken => (
                 StatusCode::CONFLICT,
                 "The alias is taken",
-                "Another project of this workspace has the chosen alias. Choose another one in the project's settings, and start over.",
+                "Another project of this workspace has the chosen alias. Ask whoever sent the link for one with another alias.",
             ),
             Self::UnknownWorkspace => (
                 StatusCode::FORBIDDEN,
                 "This workspace does not have the app yet",
-                "The first time, begin with the link that connects a project: its maintainer gets one from the project's settings. An administrator of this program can also allow the workspace.",
+                "The first time, begin with the link that connects a project: its maintainer gets one from an administrator of GitLab, who can also allow the workspace.",
             ),
             Self::TooMany => (
                 StatusCode::TOO_MANY_REQUESTS,

@@ -11,9 +11,9 @@ use tracing::info;
 use crate::connection::Address;
 use crate::database::Queue;
 use crate::error::{Error, complain};
+use crate::retry::until_it_works;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// What is needed to open a session and get a lease.
 pub(super) struct Door {
@@ -37,17 +37,10 @@ impl Door {
 
     /// Opens another session, however long that takes, and returns it with the runner: the same one if its lease is still valid.
     pub(super) async fn open_again(&self, runner: i64) -> (Arc<Queue>, i64) {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            match self.try_again(runner).await {
-                Ok(opened) => return opened,
-                Err(error) => {
-                    complain!(error, "no session with the queue as yet");
-                    sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-            }
-        }
+        until_it_works("no session with the queue as yet", || {
+            self.try_again(runner)
+        })
+        .await
     }
 
     async fn try_again(&self, runner: i64) -> Result<(Arc<Queue>, i64), Error> {

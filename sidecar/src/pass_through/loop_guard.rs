@@ -1,11 +1,8 @@
 //! GitLab's address may point back to us, by name or through a proxy: requests that we passed on ourselves are refused, because
 //! otherwise they would loop until all timeouts expire.
 
-use axum::extract::Request;
 use axum::http::header::VIA;
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use tracing::error;
 
 use crate::http::Problem;
@@ -13,16 +10,15 @@ use crate::http::Problem;
 /// As in RFC 9110, 7.6.3: a proxy names itself, which makes loops detectable.
 pub(super) const OWN: &str = "1.1 lockstep-sidecar";
 
-pub(crate) async fn refuse_own(request: Request, next: Next) -> Response {
-    if is_own(request.headers()) {
-        error!("what was passed on to GitLab came back: --gitlab-url leads to this program");
-        return Problem::new(
-            StatusCode::LOOP_DETECTED,
-            "It was passed on from here: --gitlab-url is not the address of GitLab.",
-        )
-        .into_response();
+pub(crate) fn refuse_own(headers: &HeaderMap) -> Result<(), Problem> {
+    if !is_own(headers) {
+        return Ok(());
     }
-    next.run(request).await
+    error!("what was passed on to GitLab came back: --gitlab-url leads to this program");
+    Err(Problem::new(
+        StatusCode::LOOP_DETECTED,
+        "It was passed on from here: --gitlab-url is not the address of GitLab.",
+    ))
 }
 
 fn is_own(headers: &HeaderMap) -> bool {

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::error_handling::HandleErrorLayer;
+use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::middleware::from_fn;
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tower::timeout::TimeoutLayer;
-use tower::{BoxError, ServiceBuilder};
+use tower::ServiceBuilder;
 use tracing::warn;
 
 use super::collect::Collector;
@@ -180,12 +180,7 @@ impl Parts {
         let from_slack = command
             .merge(event)
             .merge(home::router(Arc::clone(&home)))
-            .layer(from_fn(pass_through::refuse_own))
-            .layer(
-                ServiceBuilder::new()
-                    .layer(HandleErrorLayer::new(too_late))
-                    .layer(TimeoutLayer::new(DEADLINE)),
-            );
+            .layer(from_fn(in_time));
         let pages = install.merge(page).layer(from_fn(http::protect));
         let (public_health, admin) = health::routers(Health {
             // Requests that wait for a lock are no reason to count as dead.
@@ -201,9 +196,11 @@ impl Parts {
             .merge(public_health)
             .method_not_allowed_fallback(method_not_allowed)
             .fallback(not_found)
-            .layer(from_fn(http::negotiate))
-            .layer(from_fn(http::drain))
-            .layer(from_fn(http::observe));
+            .layer(
+                ServiceBuilder::new()
+                    .layer(from_fn(http::observe))
+                    .layer(http::catch_panics()),
+            );
         let replies = late::ReplyWorkers {
             slack: slack.clone(),
         };
@@ -266,9 +263,14 @@ impl Parts {
     }
 }
 
-async fn too_late(_: BoxError) -> Problem {
-    warn!("no answer in time");
-    Problem::unavailable()
+/// The answer to a request of Slack's, before Slack gives up.
+async fn in_time(request: Request, next: Next) -> Result<Response, Problem> {
+    pass_through::refuse_own(request.headers())?;
+    let answered = timeout(DEADLINE, next.run(request)).await;
+    answered.map_err(|_| {
+        warn!("no answer in time");
+        Problem::unavailable()
+    })
 }
 
 async fn not_found() -> Response {

@@ -16,10 +16,11 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_io_timeout::TimeoutStream;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::error::Error;
@@ -60,7 +61,7 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 }
 
 pub(super) struct Listener {
-    stop: oneshot::Sender<()>,
+    stop: CancellationToken,
     accepting: JoinHandle<GracefulShutdown>,
 }
 
@@ -72,22 +73,19 @@ impl Listener {
         is_behind_proxy: bool,
         places: usize,
     ) -> Self {
-        let (stop, stopped) = oneshot::channel();
+        let stop = CancellationToken::new();
         let served = (router, is_behind_proxy);
+        let places = Arc::new(Semaphore::new(places));
+        let accepting = accept(listener, served, places, stop.clone());
         Self {
             stop,
-            accepting: tokio::spawn(accept(
-                listener,
-                served,
-                Arc::new(Semaphore::new(places)),
-                stopped,
-            )),
+            accepting: tokio::spawn(accepting),
         }
     }
 
     /// Accepts no more connections; returns when the last request has been answered.
     pub(super) async fn stop(self) {
-        let _ = self.stop.send(());
+        self.stop.cancel();
         if let Ok(connections) = self.accepting.await {
             connections.shutdown().await;
         }
@@ -98,7 +96,7 @@ async fn accept(
     listener: TcpListener,
     (router, is_behind_proxy): (Router, bool),
     places: Arc<Semaphore>,
-    mut stopped: oneshot::Receiver<()>,
+    stop: CancellationToken,
 ) -> GracefulShutdown {
     let connections = GracefulShutdown::new();
     loop {
@@ -109,7 +107,7 @@ async fn accept(
         };
         let (accepted, place) = tokio::select! {
             accepted = accepted => accepted,
-            _ = &mut stopped => return connections,
+            () = stop.cancelled() => return connections,
         };
         match accepted {
             Ok((stream, address)) => {

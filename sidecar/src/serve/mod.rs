@@ -33,6 +33,7 @@ use crate::job::{Runner, Settings};
 use crate::notification;
 use crate::pass_through;
 use crate::resume::keep_resuming;
+use crate::retry::until_it_works;
 
 pub(crate) use arguments::Serve;
 use compose::Parts;
@@ -246,23 +247,14 @@ async fn run_jobs(
     workers: Arc<All>,
     mut stopped: Interrupts,
 ) {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        match Runner::start(settings.clone(), address.clone(), workers.clone()).await {
-            Ok(runner) => {
-                if let Err(error) = runner.work(&mut stopped).await {
-                    complain!(error, "no jobs are run any more");
-                }
-                return;
-            }
-            Err(error) => complain!(error, "no jobs are running yet"),
-        }
-        tokio::select! {
-            () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
-            () = stopped.next() => return,
-        }
+    let starting = until_it_works("no jobs are running yet", || {
+        Runner::start(settings.clone(), address.clone(), workers.clone())
+    });
+    let runner = tokio::select! {
+        runner = starting => runner,
+        () = stopped.next() => return,
+    };
+    if let Err(error) = runner.work(&mut stopped).await {
+        complain!(error, "no jobs are run any more");
     }
 }
-
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);

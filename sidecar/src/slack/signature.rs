@@ -18,9 +18,11 @@ const TOLERANCE: u64 = 300;
 
 /// The signing secret of the app, and the recent signatures.
 #[derive(Clone)]
-pub(crate) struct SigningSecret {
+pub(crate) struct SigningSecret(Arc<Secret>);
+
+struct Secret {
     key: hmac::Key,
-    seen: Arc<Seen>,
+    seen: Seen,
 }
 
 /// Why a request is not accepted as Slack's.
@@ -48,9 +50,11 @@ impl SigningSecret {
     /// An empty secret is not accepted: anybody could sign with it.
     pub(crate) fn new(secret: &SecretString) -> Option<Self> {
         let secret = secret.expose_secret().trim();
-        (!secret.is_empty()).then(|| Self {
-            key: hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()),
-            seen: Arc::default(),
+        (!secret.is_empty()).then(|| {
+            Self(Arc::new(Secret {
+                key: hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()),
+                seen: Seen::default(),
+            }))
         })
     }
 
@@ -92,7 +96,8 @@ impl SigningSecret {
         let at = only(headers, &TIMESTAMP).and_then(seconds);
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         at.zip(signature).is_some_and(|(at, signature)| {
-            self.seen
+            self.0
+                .seen
                 .is_first(at, signature, now.saturating_sub(TOLERANCE))
         })
     }
@@ -102,9 +107,8 @@ impl SigningSecret {
         let Some(timestamp) = headers.get(&TIMESTAMP) else {
             return;
         };
-        let tag = self.tag(timestamp, body);
-        let digits = tag.as_ref().iter().map(|byte| format!("{byte:02x}"));
-        let signature = HeaderValue::try_from(format!("v0={}", digits.collect::<String>()));
+        let tag = hex::encode(self.tag(timestamp, body));
+        let signature = HeaderValue::try_from(format!("v0={tag}"));
         if let Ok(signature) = signature {
             headers.insert(SIGNATURE, signature);
         }
@@ -120,7 +124,7 @@ impl SigningSecret {
     }
 
     fn tag(&self, timestamp: &HeaderValue, body: &[u8]) -> hmac::Tag {
-        let mut signed = hmac::Context::with_key(&self.key);
+        let mut signed = hmac::Context::with_key(&self.0.key);
         for part in [b"v0:", timestamp.as_bytes(), b":", body] {
             signed.update(part);
         }
@@ -148,20 +152,11 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue
 /// The bytes of `v0=` and 64 lower-case hexadecimal digits; upper case, which Slack never sends, would be a second form of the
 /// same signature.
 fn decoded(value: &[u8]) -> Option<[u8; 32]> {
-    let digits: &[u8; 64] = value.strip_prefix(b"v0=")?.try_into().ok()?;
+    let digits = value.strip_prefix(b"v0=")?;
     let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(bytes)
-}
-
-fn digit(letter: u8) -> Option<u8> {
-    match letter {
-        b'0'..=b'9' => Some(letter - b'0'),
-        b'a'..=b'f' => Some(letter - b'a' + 10),
-        _ => None,
-    }
+    hex::decode_to_slice(digits, &mut bytes).ok()?;
+    let is_slacks = !digits.iter().any(u8::is_ascii_uppercase);
+    is_slacks.then_some(bytes)
 }
 
 /// Headers as Slack would send them with a body, for tests and the fuzz target.
@@ -170,12 +165,11 @@ pub(crate) fn signed_headers(secret: &str, body: &[u8], at: SystemTime) -> [(Str
     let at = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let tag = hmac::sign(&key, &[format!("v0:{at}:").as_bytes(), body].concat());
-    let digits = tag.as_ref().iter().map(|byte| format!("{byte:02x}"));
     [
         ("x-slack-request-timestamp".to_owned(), at.to_string()),
         (
             "x-slack-signature".to_owned(),
-            format!("v0={}", digits.collect::<String>()),
+            format!("v0={}", hex::encode(tag)),
         ),
     ]
 }

@@ -8,6 +8,7 @@
 mod event;
 mod field;
 mod keep;
+mod known;
 mod object;
 mod readable;
 #[cfg(test)]

@@ -387,25 +387,3 @@ fn hangup_is_a_signal_to_stop() -> Result<()> {
     ensure!(status == Some(0) && log.contains("stopped"), "{log}");
     Ok(())
 }
-
-/// A client that sends requests and reads no response holds a connection for a while, not forever.
-#[test]
-fn who_does_not_read_is_hung_up_on() -> Result<()> {
-    use std::io::Write;
-    let stage = Stage::set("app_unread")?;
-    let address = stage.sidecar.base.trim_start_matches("http://");
-    let mut stream = std::net::TcpStream::connect(address)?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let request = format!("GET /style.css HTTP/1.1\r\nhost: {address}\r\n\r\n").repeat(100);
-    let error = loop {
-        if let Err(error) = stream.write_all(request.as_bytes()) {
-            break error;
-        }
-    };
-    let hung_up = [
-        std::io::ErrorKind::BrokenPipe,
-        std::io::ErrorKind::ConnectionReset,
-    ];
-    ensure!(hung_up.contains(&error.kind()), "{error}");
-    Ok(())
-}

@@ -7,11 +7,13 @@ mod failover;
 mod fault;
 mod home;
 mod install;
+mod install_failure;
 mod page;
 mod signed;
 mod silent;
 mod token;
 mod trouble;
+mod unread;
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;

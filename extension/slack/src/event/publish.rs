@@ -3,7 +3,7 @@
 use super::batch::{Answer, Outcome, Received, publish};
 use super::read::Flaw;
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
-use lockstep_server::{jsonb_text, random_bytes, with_settings};
+use lockstep_server::{is_set_to, jsonb_text, random_bytes, with_settings};
 use pgrx::AnyElement;
 use pgrx::prelude::*;
 
@@ -94,10 +94,13 @@ fn publish_events(
     let keys = required(keys, "keys");
     let requests = requests.unwrap_or_else(|| vec![None; events.len()]);
     let schema = required(schema, "schema");
-    // A publisher with a long transaction must not hold up a batch of others: after a timeout they publish one by one.
-    let outcomes = with_settings(&[(c"lock_timeout", c"2s")], || {
-        many(&events, keys, &requests, schema)
-    });
+    // A publisher with a long transaction must not hold up a batch of others: after a timeout they publish one by one. A caller who
+    // is in more of a hurry says so.
+    let patience: &[_] = match is_set_to(c"lock_timeout", c"0") {
+        true => &[(c"lock_timeout", c"2s")],
+        false => &[],
+    };
+    let outcomes = with_settings(patience, || many(&events, keys, &requests, schema));
     let outcomes = outcomes.or_raise();
     TableIterator::new((1..).zip(outcomes).map(|(place, outcome)| {
         let (outcome, detail, deliveries) = match outcome {

@@ -4,11 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio_postgres::Row;
-use tokio_postgres::types::Type;
 
 use super::SlackDatabase;
 use super::token::sealed;
-use crate::database::session::Arguments;
 use crate::error::Error;
 use crate::slack::Tenant;
 use crate::token::Sealed;
@@ -201,14 +199,14 @@ impl SlackDatabase {
                    coalesce(token, ''), coalesce(token_iv, ''), coalesce(mentions, '')
               from lockstep_api.claim_deliveries($1, pg_catalog.make_interval(secs => $2), $3, $4)";
         let most = i32::try_from(most).unwrap_or(i32::MAX);
-        let arguments: Arguments = &[
-            (&most, Type::INT4),
-            (&lease.as_secs_f64(), Type::FLOAT8),
-            (&per_minute, Type::INT4),
-            (&self.schema, Type::TEXT),
-        ];
         // Not retried: jobs claimed by a first call whose response was lost would be blocked for the time of a lease.
-        let rows = self.pool.ask_once(statement, arguments).await?;
+        let rows = self
+            .pool
+            .ask_once(
+                statement,
+                &[&most, &lease.as_secs_f64(), &per_minute, &self.schema],
+            )
+            .await?;
         let delivery = |row: &Row| {
             let ts: Option<String> = row.try_get(7)?;
             let channel: Option<String> = row.try_get(8)?;
@@ -245,8 +243,7 @@ impl SlackDatabase {
     /// How long until a channel may get its next message; None if nothing waits.
     pub(crate) async fn delivery_wait(&self, per_minute: i32) -> Result<Option<Duration>, Error> {
         let statement = "select lockstep_api.delivery_wait($1, $2)";
-        let arguments: Arguments = &[(&per_minute, Type::INT4), (&self.schema, Type::TEXT)];
-        let seconds: Option<f64> = self.ask_one(statement, arguments).await?.try_get(0)?;
+        let seconds: Option<f64> = self.value(statement, &[&per_minute, &self.schema]).await?;
         Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
     }
 
@@ -254,8 +251,7 @@ impl SlackDatabase {
     pub(crate) async fn finish_deliveries(&self, results: &[Finished]) -> Result<i32, Error> {
         let statement = "select lockstep_api.finish_deliveries($1, $2)";
         let results: Value = results.iter().map(Finished::json).collect();
-        let arguments: Arguments = &[(&results, Type::JSONB), (&self.schema, Type::TEXT)];
-        Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
+        self.value(statement, &[&results, &self.schema]).await
     }
 
     /// The problems with an integration's channels.
@@ -266,13 +262,12 @@ impl SlackDatabase {
     ) -> Result<Vec<Trouble>, Error> {
         let statement = "
             select channel, error, needed, failures from lockstep.slack_channel_troubles($1, $2, $3, $4)";
-        let arguments: Arguments = &[
-            (&tenant.team, Type::TEXT),
-            (&tenant.enterprise, Type::TEXT),
-            (&integration, Type::INT8),
-            (&self.schema, Type::TEXT),
-        ];
-        let rows = self.ask(statement, arguments).await?;
+        let rows = self
+            .ask(
+                statement,
+                &[&tenant.team, &tenant.enterprise, &integration, &self.schema],
+            )
+            .await?;
         let trouble = |row: &Row| {
             Ok(Trouble {
                 channel: row.try_get(0)?,
@@ -295,16 +290,21 @@ impl SlackDatabase {
     ) -> Result<Vec<(Option<i64>, String)>, Error> {
         let statement = "
             select delivery, channel from lockstep_api.test_slack_workspace_integration($1, $2, $3, $4, $5, $6)";
-        let arguments: Arguments = &[
-            (&tenant.team, Type::TEXT),
-            (&tenant.enterprise, Type::TEXT),
-            (&integration, Type::INT8),
-            (&user, Type::TEXT),
-            (&is_manager, Type::BOOL),
-            (&self.schema, Type::TEXT),
-        ];
         // Not retried, or each channel might get two.
-        let rows = self.pool.ask_once(statement, arguments).await?;
+        let rows = self
+            .pool
+            .ask_once(
+                statement,
+                &[
+                    &tenant.team,
+                    &tenant.enterprise,
+                    &integration,
+                    &user,
+                    &is_manager,
+                    &self.schema,
+                ],
+            )
+            .await?;
         rows.iter()
             .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
             .collect()
@@ -315,9 +315,7 @@ impl SlackDatabase {
         deliveries: &[i64],
     ) -> Result<Vec<Standing>, Error> {
         let statement = "select delivery, status, error, needed from lockstep.delivery_results($1)";
-        let rows = self
-            .ask(statement, &[(&deliveries, Type::INT8_ARRAY)])
-            .await?;
+        let rows = self.ask(statement, &[&deliveries]).await?;
         let standing = |row: &Row| {
             Ok(Standing {
                 delivery: row.try_get(0)?,

@@ -3,10 +3,8 @@
 use std::time::SystemTime;
 
 use serde_json::Value;
-use tokio_postgres::types::Type;
 
 use super::SlackDatabase;
-use crate::database::session::Arguments;
 use crate::error::Error;
 use crate::slack::Tenant;
 
@@ -32,16 +30,20 @@ pub(crate) struct NewEvent<'a> {
 impl SlackDatabase {
     pub(crate) async fn receive_event(&self, event: NewEvent<'_>) -> Result<Received, Error> {
         let statement = "select lockstep_api.receive_slack_event($1, $2, $3, $4, $5, $6, $7)";
-        let arguments: Arguments = &[
-            (&event.id, Type::TEXT),
-            (&event.kind, Type::TEXT),
-            (&event.tenant.team, Type::TEXT),
-            (&event.tenant.enterprise, Type::TEXT),
-            (&event.at, Type::TIMESTAMPTZ),
-            (event.args, Type::JSONB),
-            (&self.schema, Type::TEXT),
-        ];
-        let row = self.ask_one(statement, arguments).await?;
+        let row = self
+            .ask_one(
+                statement,
+                &[
+                    &event.id,
+                    &event.kind,
+                    &event.tenant.team,
+                    &event.tenant.enterprise,
+                    &event.at,
+                    event.args,
+                    &self.schema,
+                ],
+            )
+            .await?;
         Ok(match row.try_get(0)? {
             "done" => Received::Done,
             "queued" | "again" => Received::Queued,
@@ -57,21 +59,13 @@ impl SlackDatabase {
         unique_key: Option<&str>,
     ) -> Result<i64, Error> {
         let statement = "select lockstep_api.enqueue_slack_job($1, $2, $3, $4)";
-        let arguments: Arguments = &[
-            (&worker, Type::TEXT),
-            (args, Type::JSONB),
-            (&unique_key, Type::TEXT),
-            (&self.schema, Type::TEXT),
-        ];
-        Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
+        self.value(statement, &[&worker, args, &unique_key, &self.schema])
+            .await
     }
 
     /// Removes data that nobody needs any more.
     pub(crate) async fn sweep(&self) -> Result<i64, Error> {
         let statement = "select lockstep.sweep_slack($1)";
-        let row = self
-            .ask_one(statement, &[(&self.schema, Type::TEXT)])
-            .await?;
-        Ok(row.try_get(0)?)
+        self.value(statement, &[&self.schema]).await
     }
 }

@@ -3,10 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use tokio_postgres::Row;
-use tokio_postgres::types::Type;
 
 use super::SlackDatabase;
-use crate::database::session::Arguments;
 use crate::error::Error;
 use crate::token::Sealed;
 
@@ -59,8 +57,7 @@ impl SlackDatabase {
     /// A project by its full path.
     pub(crate) async fn project_id(&self, path: &str) -> Result<Option<i64>, Error> {
         let statement = "select lockstep.project_id($1, $2)";
-        let arguments: Arguments = &[(&path, Type::TEXT), (&self.schema, Type::TEXT)];
-        Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
+        self.value(statement, &[&path, &self.schema]).await
     }
 
     /// A ticket, good once, to install the app for a project.
@@ -73,13 +70,11 @@ impl SlackDatabase {
         let statement = "
             select lockstep.issue_slack_install_ticket(
                      project_id => $1, alias => $2, valid_for => pg_catalog.make_interval(secs => $3), schema => $4)";
-        let arguments: Arguments = &[
-            (&project, Type::INT8),
-            (&alias, Type::TEXT),
-            (&valid_for.as_secs_f64(), Type::FLOAT8),
-            (&self.schema, Type::TEXT),
-        ];
-        Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
+        self.value(
+            statement,
+            &[&project, &alias, &valid_for.as_secs_f64(), &self.schema],
+        )
+        .await
     }
 
     pub(crate) async fn begin_install(
@@ -94,11 +89,11 @@ impl SlackDatabase {
             .ask_one(
                 statement,
                 &[
-                    (&state, Type::BYTEA),
-                    (&browser, Type::BYTEA),
-                    (&ticket, Type::TEXT),
-                    (&valid_for.as_secs_f64(), Type::FLOAT8),
-                    (&self.schema, Type::TEXT),
+                    &state,
+                    &browser,
+                    &ticket,
+                    &valid_for.as_secs_f64(),
+                    &self.schema,
                 ],
             )
             .await?;
@@ -112,12 +107,9 @@ impl SlackDatabase {
         browser: &[u8],
     ) -> Result<TakenState, Error> {
         let statement = "select lockstep_api.take_slack_install($1, $2, $3)";
-        let arguments: Arguments = &[
-            (&state, Type::BYTEA),
-            (&browser, Type::BYTEA),
-            (&self.schema, Type::TEXT),
-        ];
-        let row = self.ask_one(statement, arguments).await?;
+        let row = self
+            .ask_one(statement, &[&state, &browser, &self.schema])
+            .await?;
         Ok(match row.try_get(0)? {
             "ok" => TakenState::Valid,
             "expired" => TakenState::Expired,
@@ -144,21 +136,21 @@ impl SlackDatabase {
             .ask_one(
                 statement,
                 &[
-                    (&state, Type::BYTEA),
-                    (&install.team, Type::TEXT),
-                    (&install.team_name, Type::TEXT),
-                    (&install.user, Type::TEXT),
-                    (&install.bot_user, Type::TEXT),
-                    (&install.token.bytes, Type::BYTEA),
-                    (&install.token.nonce, Type::BYTEA),
-                    (&install.scopes, Type::TEXT_ARRAY),
-                    (&install.enterprise, Type::TEXT),
-                    (&install.app, Type::TEXT),
-                    (&refresh.map(|token| &token.bytes), Type::BYTEA),
-                    (&refresh.map(|token| &token.nonce), Type::BYTEA),
-                    (&install.expires_at, Type::TIMESTAMPTZ),
-                    (&may_be_new, Type::BOOL),
-                    (&self.schema, Type::TEXT),
+                    &state,
+                    &install.team,
+                    &install.team_name,
+                    &install.user,
+                    &install.bot_user,
+                    &install.token.bytes,
+                    &install.token.nonce,
+                    &install.scopes,
+                    &install.enterprise,
+                    &install.app,
+                    &refresh.map(|token| &token.bytes),
+                    &refresh.map(|token| &token.nonce),
+                    &install.expires_at,
+                    &may_be_new,
+                    &self.schema,
                 ],
             )
             .await?;
@@ -169,8 +161,7 @@ impl SlackDatabase {
         let statement = "
             select team_name, is_org, integrations, active, scopes, has_token, refresh_error
               from lockstep.list_slack_workspaces($1, $2)";
-        let arguments: Arguments = &[(&most, Type::INT4), (&self.schema, Type::TEXT)];
-        let rows = self.ask(statement, arguments).await?;
+        let rows = self.ask(statement, &[&most, &self.schema]).await?;
         let workspace = |row: &Row| {
             Ok(Workspace {
                 name: row.try_get(0)?,

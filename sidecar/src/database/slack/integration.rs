@@ -3,10 +3,8 @@
 use std::collections::HashSet;
 
 use tokio_postgres::Row;
-use tokio_postgres::types::Type;
 
 use super::SlackDatabase;
-use crate::database::session::Arguments;
 use crate::error::Error;
 use crate::slack::Tenant;
 
@@ -101,16 +99,20 @@ impl SlackDatabase {
         let statement = "
             select slack_integration_id, alias, owner, path, active, events, scopes, has_token, has_trouble
               from lockstep_api.list_slack_integrations($1, $2, $3, $4, $5, $6, $7)";
-        let arguments: Arguments = &[
-            (&tenant.team, Type::TEXT),
-            (&tenant.enterprise, Type::TEXT),
-            (&alias, Type::TEXT),
-            (&search, Type::TEXT),
-            (&id, Type::INT8),
-            (&most, Type::INT4),
-            (&self.schema, Type::TEXT),
-        ];
-        let rows = self.ask(statement, arguments).await?;
+        let rows = self
+            .ask(
+                statement,
+                &[
+                    &tenant.team,
+                    &tenant.enterprise,
+                    &alias,
+                    &search,
+                    &id,
+                    &most,
+                    &self.schema,
+                ],
+            )
+            .await?;
         let integration = |row: &Row| {
             Ok(Integration {
                 id: row.try_get(0)?,
@@ -137,15 +139,19 @@ impl SlackDatabase {
     ) -> Result<HashSet<i64>, Error> {
         let statement = "select lockstep_api.managed_slack_integrations($1, $2, $3, $4, $5, $6)";
         let ids: Vec<i64> = integrations.iter().map(|it| it.id).collect();
-        let arguments: Arguments = &[
-            (&tenant.team, Type::TEXT),
-            (&tenant.enterprise, Type::TEXT),
-            (&user, Type::TEXT),
-            (&ids, Type::INT8_ARRAY),
-            (&is_manager, Type::BOOL),
-            (&self.schema, Type::TEXT),
-        ];
-        let managed: Vec<i64> = self.ask_one(statement, arguments).await?.try_get(0)?;
+        let managed: Vec<i64> = self
+            .value(
+                statement,
+                &[
+                    &tenant.team,
+                    &tenant.enterprise,
+                    &user,
+                    &ids,
+                    &is_manager,
+                    &self.schema,
+                ],
+            )
+            .await?;
         Ok(managed.into_iter().collect())
     }
 
@@ -160,16 +166,20 @@ impl SlackDatabase {
     ) -> Result<(String, bool), Error> {
         let statement = "
             select alias, changed from lockstep_api.set_slack_integration_active($1, $2, $3, $4, $5, $6, $7)";
-        let arguments: Arguments = &[
-            (&tenant.team, Type::TEXT),
-            (&tenant.enterprise, Type::TEXT),
-            (&integration, Type::INT8),
-            (&user, Type::TEXT),
-            (&is_active, Type::BOOL),
-            (&is_manager, Type::BOOL),
-            (&self.schema, Type::TEXT),
-        ];
-        let row = self.ask_one(statement, arguments).await?;
+        let row = self
+            .ask_one(
+                statement,
+                &[
+                    &tenant.team,
+                    &tenant.enterprise,
+                    &integration,
+                    &user,
+                    &is_active,
+                    &is_manager,
+                    &self.schema,
+                ],
+            )
+            .await?;
         Ok((row.try_get(0)?, row.try_get(1)?))
     }
 }

@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_postgres::Row;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::FromSqlOwned;
 
+use super::argument::Arguments;
 use super::pool::Pool;
-use super::session::Arguments;
+use super::session::value;
 use crate::connection::Address;
 use crate::error::Error;
 
@@ -87,9 +88,7 @@ impl SlackDatabase {
              where p.oid is null or not pg_catalog.has_function_privilege(p.oid, 'execute')
                 or not pg_catalog.has_schema_privilege(p.pronamespace, 'usage')
              order by 1";
-        let rows = self
-            .ask(statement, &[(&FUNCTIONS.as_slice(), Type::TEXT_ARRAY)])
-            .await?;
+        let rows = self.ask(statement, &[&FUNCTIONS.as_slice()]).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
@@ -106,13 +105,25 @@ impl SlackDatabase {
         }
     }
 
-    async fn ask(&self, statement: &str, arguments: Arguments<'_>) -> Result<Vec<Row>, Error> {
+    async fn ask(
+        &self,
+        statement: &'static str,
+        arguments: Arguments<'_>,
+    ) -> Result<Vec<Row>, Error> {
         self.pool.ask(statement, arguments).await
+    }
+
+    pub(super) async fn value<T: FromSqlOwned>(
+        &self,
+        statement: &'static str,
+        arguments: Arguments<'_>,
+    ) -> Result<T, Error> {
+        value(&self.ask(statement, arguments).await?)
     }
 
     pub(super) async fn ask_one(
         &self,
-        statement: &str,
+        statement: &'static str,
         arguments: Arguments<'_>,
     ) -> Result<Row, Error> {
         let rows = self.ask(statement, arguments).await?;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
-use tokio_postgres::types::Type;
 
 use super::SlackDatabase;
 use crate::error::Error;
@@ -112,45 +111,32 @@ impl SlackDatabase {
     /// The numbers for monitoring.
     pub(crate) async fn metrics_report(&self) -> Result<MetricsReport, Error> {
         let statement = "select lockstep.metrics_report($1)";
-        let row = self
-            .ask_one(statement, &[(&self.schema, Type::TEXT)])
-            .await?;
-        let report: Value = row.try_get(0)?;
+        let report: Value = self.value(statement, &[&self.schema]).await?;
         MetricsReport::deserialize(report).map_err(|error| Error::Pool(error.to_string()))
     }
 
     /// What waits, what was sent, backfills and flags.
     pub(crate) async fn status_report(&self) -> Result<Value, Error> {
         let statement = "select lockstep.status_report($1)";
-        let row = self
-            .ask_one(statement, &[(&self.schema, Type::TEXT)])
-            .await?;
-        Ok(row.try_get(0)?)
+        self.value(statement, &[&self.schema]).await
     }
 
     /// What was recorded for plots.
     pub(crate) async fn status_history(&self) -> Result<Value, Error> {
         let statement = "select lockstep.status_history($1)";
-        let row = self
-            .ask_one(statement, &[(&self.schema, Type::TEXT)])
-            .await?;
-        Ok(row.try_get(0)?)
+        self.value(statement, &[&self.schema]).await
     }
 
     /// Records what plots show, since it was last recorded.
     pub(crate) async fn record_history(&self) -> Result<(), Error> {
         let statement = "select lockstep_api.record_history($1)";
-        self.ask(statement, &[(&self.schema, Type::TEXT)])
-            .await
-            .map(drop)
+        self.ask(statement, &[&self.schema]).await.map(drop)
     }
 
     /// Counts the rows that differ, which takes reading all of them; [`Self::drift`] tells how many they are.
     pub(crate) async fn count_drift(&self) -> Result<(), Error> {
         let statement = "select lockstep.drift_report($1)";
-        self.ask_one(statement, &[(&self.schema, Type::TEXT)])
-            .await
-            .map(drop)
+        self.ask_one(statement, &[&self.schema]).await.map(drop)
     }
 
     /// How many rows differed, when they were last counted.
@@ -159,7 +145,7 @@ impl SlackDatabase {
             select d.what, d.rows, coalesce(d.is_more, false),
                    extract(epoch from pg_catalog.clock_timestamp() - d.checked_at)::float8
               from lockstep.drift_checks($1) d";
-        let rows = self.ask(statement, &[(&self.schema, Type::TEXT)]).await?;
+        let rows = self.ask(statement, &[&self.schema]).await?;
         let drift = |row: &tokio_postgres::Row| {
             let age: Option<f64> = row.try_get(3)?;
             Ok(Drift {

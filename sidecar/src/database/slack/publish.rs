@@ -1,10 +1,10 @@
 //! Events from GitLab.
 
+use std::time::Duration;
+
 use tokio_postgres::Row;
-use tokio_postgres::types::Type;
 
 use super::SlackDatabase;
-use crate::database::session::Arguments;
 use crate::error::Error;
 
 /// The result of publishing an event.
@@ -57,14 +57,11 @@ impl SlackDatabase {
         job: i64,
     ) -> Result<i64, Error> {
         let statement = "select lockstep_api.remind_of_reviews($1, $2, $3, $4, $5)";
-        let arguments: Arguments = &[
-            (&integration, Type::INT8),
-            (&channel, Type::TEXT),
-            (&gitlab_url, Type::TEXT),
-            (&job, Type::INT8),
-            (&self.schema, Type::TEXT),
-        ];
-        Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
+        self.value(
+            statement,
+            &[&integration, &channel, &gitlab_url, &job, &self.schema],
+        )
+        .await
     }
 
     /// Whether a project, or one of its groups, has or had one of these paths.
@@ -74,32 +71,31 @@ impl SlackDatabase {
         paths: &[String],
     ) -> Result<bool, Error> {
         let statement = "select lockstep_api.is_project_within($1, $2, $3)";
-        let arguments: Arguments = &[
-            (&project, Type::INT8),
-            (&paths, Type::TEXT_ARRAY),
-            (&self.schema, Type::TEXT),
-        ];
-        Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
+        self.value(statement, &[&project, &paths, &self.schema])
+            .await
     }
 
     /// Publishes events, as the JSON that was received, each once per key, whichever webhooks sent it: see `requests` of the
-    /// function.
+    /// function. `patience` is how long it waits for another transaction.
     pub(crate) async fn publish(
         &self,
         events: &[&str],
         keys: &[&str],
         requests: &[Option<&str>],
+        patience: Duration,
     ) -> Result<Vec<Published>, Error> {
+        // Arguments are evaluated before the call, and the setting ends with the statement.
         let statement = "
             select outcome, detail, deliveries
-              from lockstep_api.publish_events($1::pg_catalog.text[]::pg_catalog.json[], $2, $3, $4) order by place";
-        let arguments: Arguments = &[
-            (&events, Type::TEXT_ARRAY),
-            (&keys, Type::TEXT_ARRAY),
-            (&requests, Type::TEXT_ARRAY),
-            (&self.schema, Type::TEXT),
-        ];
-        let rows = self.ask(statement, arguments).await?;
+              from lockstep_api.publish_events($1::pg_catalog.text[]::pg_catalog.json[], $2, $3,
+                     case when pg_catalog.set_config('lock_timeout', $5, true) is not null then $4 end) order by place";
+        let patience = format!("{}ms", patience.as_millis());
+        let rows = self
+            .ask(
+                statement,
+                &[&events, &keys, &requests, &self.schema, &patience],
+            )
+            .await?;
         let published = |row: &Row| {
             let detail: Option<String> = row.try_get(1)?;
             Ok(match row.try_get(0)? {

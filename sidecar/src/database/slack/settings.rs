@@ -2,11 +2,9 @@
 
 use serde_json::Value;
 use tokio_postgres::Row;
-use tokio_postgres::types::Type;
 
 use super::SlackDatabase;
 use super::token::sealed;
-use crate::database::session::Arguments;
 use crate::error::Error;
 use crate::slack::Tenant;
 use crate::token::Sealed;
@@ -31,12 +29,7 @@ impl SlackDatabase {
         let statement = "
             select integration_id, has_settings, coalesce(properties, ''), coalesce(iv, '')
               from lockstep.list_integration_properties($1, $2, $3)";
-        let arguments: Arguments = &[
-            (&after, Type::INT8),
-            (&most, Type::INT4),
-            (&self.schema, Type::TEXT),
-        ];
-        let rows = self.ask(statement, arguments).await?;
+        let rows = self.ask(statement, &[&after, &most, &self.schema]).await?;
         let properties = |row: &Row| {
             Ok(HostProperties {
                 integration: row.try_get(0)?,
@@ -54,13 +47,16 @@ impl SlackDatabase {
         slack_integration: i64,
     ) -> Result<Value, Error> {
         let statement = "select lockstep_api.slack_workspace_notifications($1, $2, $3, $4)";
-        let arguments: Arguments = &[
-            (&tenant.team, Type::TEXT),
-            (&tenant.enterprise, Type::TEXT),
-            (&slack_integration, Type::INT8),
-            (&self.schema, Type::TEXT),
-        ];
-        Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
+        self.value(
+            statement,
+            &[
+                &tenant.team,
+                &tenant.enterprise,
+                &slack_integration,
+                &self.schema,
+            ],
+        )
+        .await
     }
 
     /// Changes settings for a Slack user; returns the alias.
@@ -75,17 +71,20 @@ impl SlackDatabase {
     ) -> Result<String, Error> {
         let statement = "
             select alias from lockstep_api.set_slack_integration_settings($1, $2, $3, $4, $5, $6, $7, $8)";
-        let arguments: Arguments = &[
-            (&tenant.team, Type::TEXT),
-            (&tenant.enterprise, Type::TEXT),
-            (&slack_integration, Type::INT8),
-            (&user, Type::TEXT),
-            (&is_manager, Type::BOOL),
-            (settings, Type::JSONB),
-            (events, Type::JSONB),
-            (&self.schema, Type::TEXT),
-        ];
-        Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
+        self.value(
+            statement,
+            &[
+                &tenant.team,
+                &tenant.enterprise,
+                &slack_integration,
+                &user,
+                &is_manager,
+                settings,
+                events,
+                &self.schema,
+            ],
+        )
+        .await
     }
 
     /// Changes the given settings.
@@ -95,12 +94,8 @@ impl SlackDatabase {
         settings: &Value,
     ) -> Result<(), Error> {
         let statement = "select lockstep.set_slack_notifications($1, $2, $3)";
-        let arguments: Arguments = &[
-            (&integration, Type::INT8),
-            (settings, Type::JSONB),
-            (&self.schema, Type::TEXT),
-        ];
-        self.ask_one(statement, arguments).await?;
+        self.ask_one(statement, &[&integration, settings, &self.schema])
+            .await?;
         Ok(())
     }
 }

@@ -3,10 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use tokio_postgres::Row;
-use tokio_postgres::types::Type;
 
 use super::SlackDatabase;
-use crate::database::session::Arguments;
 use crate::error::Error;
 use crate::slack::Tenant;
 use crate::token::Sealed;
@@ -39,12 +37,9 @@ pub(crate) struct StoredTokens {
 impl SlackDatabase {
     pub(crate) async fn bot(&self, tenant: Tenant<'_>) -> Result<Option<Bot>, Error> {
         let statement = "select team_id, token, token_iv, expires_at from lockstep_api.slack_bot($1, $2, $3) where token is not null";
-        let arguments: Arguments = &[
-            (&tenant.team, Type::TEXT),
-            (&tenant.enterprise, Type::TEXT),
-            (&self.schema, Type::TEXT),
-        ];
-        let rows = self.ask(statement, arguments).await?;
+        let rows = self
+            .ask(statement, &[&tenant.team, &tenant.enterprise, &self.schema])
+            .await?;
         let bot = |row: &Row| {
             Ok(Bot {
                 team: row.try_get(0)?,
@@ -65,12 +60,12 @@ impl SlackDatabase {
             select team_id, refresh_token, refresh_token_iv, lease
               from lockstep_api.claim_slack_token_refresh(
                 pg_catalog.make_interval(secs => $1), pg_catalog.make_interval(secs => $2), $3)";
-        let arguments: Arguments = &[
-            (&before.as_secs_f64(), Type::FLOAT8),
-            (&lease.as_secs_f64(), Type::FLOAT8),
-            (&self.schema, Type::TEXT),
-        ];
-        let rows = self.ask(statement, arguments).await?;
+        let rows = self
+            .ask(
+                statement,
+                &[&before.as_secs_f64(), &lease.as_secs_f64(), &self.schema],
+            )
+            .await?;
         let refresh = |row: &Row| {
             Ok(Refresh {
                 team: row.try_get(0)?,
@@ -90,17 +85,20 @@ impl SlackDatabase {
         expires_at: SystemTime,
     ) -> Result<bool, Error> {
         let statement = "select lockstep_api.store_slack_token($1, $2, $3, $4, $5, $6, $7, $8)";
-        let arguments: Arguments = &[
-            (&claimed.team, Type::TEXT),
-            (&claimed.lease, Type::INT8),
-            (&token.bytes, Type::BYTEA),
-            (&token.nonce, Type::BYTEA),
-            (&refresh.bytes, Type::BYTEA),
-            (&refresh.nonce, Type::BYTEA),
-            (&expires_at, Type::TIMESTAMPTZ),
-            (&self.schema, Type::TEXT),
-        ];
-        Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
+        self.value(
+            statement,
+            &[
+                &claimed.team,
+                &claimed.lease,
+                &token.bytes,
+                &token.nonce,
+                &refresh.bytes,
+                &refresh.nonce,
+                &expires_at,
+                &self.schema,
+            ],
+        )
+        .await
     }
 
     pub(crate) async fn give_back_refresh(
@@ -111,14 +109,17 @@ impl SlackDatabase {
     ) -> Result<bool, Error> {
         let statement = "
             select lockstep_api.give_back_slack_token_refresh($1, $2, $3, pg_catalog.make_interval(secs => $4), $5)";
-        let arguments: Arguments = &[
-            (&claimed.team, Type::TEXT),
-            (&claimed.lease, Type::INT8),
-            (&error, Type::TEXT),
-            (&retry_after.as_secs_f64(), Type::FLOAT8),
-            (&self.schema, Type::TEXT),
-        ];
-        Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
+        self.value(
+            statement,
+            &[
+                &claimed.team,
+                &claimed.lease,
+                &error,
+                &retry_after.as_secs_f64(),
+                &self.schema,
+            ],
+        )
+        .await
     }
 
     /// The existing tokens, by workspace, after the given one.
@@ -130,12 +131,7 @@ impl SlackDatabase {
         let statement = "
             select team_id, token is not null, coalesce(token, ''), coalesce(token_iv, ''), refresh_token is not null, coalesce(refresh_token, ''), coalesce(refresh_token_iv, '')
               from lockstep_api.list_slack_tokens($1, $2, $3)";
-        let arguments: Arguments = &[
-            (&team, Type::TEXT),
-            (&most, Type::INT4),
-            (&self.schema, Type::TEXT),
-        ];
-        let rows = self.ask(statement, arguments).await?;
+        let rows = self.ask(statement, &[&team, &most, &self.schema]).await?;
         let tokens = |row: &Row| {
             Ok(StoredTokens {
                 team: row.try_get(0)?,
@@ -160,17 +156,20 @@ impl SlackDatabase {
     ) -> Result<bool, Error> {
         let statement = "select lockstep_api.replace_slack_token($1, $2, $3, $4, $5, $6, $7, $8)";
         let (token, refresh) = (new.token.as_ref(), new.refresh.as_ref());
-        let arguments: Arguments = &[
-            (&old.team, Type::TEXT),
-            (&old.token.as_ref().map(|token| &token.nonce), Type::BYTEA),
-            (&token.map(|token| &token.bytes), Type::BYTEA),
-            (&token.map(|token| &token.nonce), Type::BYTEA),
-            (&old.refresh.as_ref().map(|token| &token.nonce), Type::BYTEA),
-            (&refresh.map(|token| &token.bytes), Type::BYTEA),
-            (&refresh.map(|token| &token.nonce), Type::BYTEA),
-            (&self.schema, Type::TEXT),
-        ];
-        Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
+        self.value(
+            statement,
+            &[
+                &old.team,
+                &old.token.as_ref().map(|token| &token.nonce),
+                &token.map(|token| &token.bytes),
+                &token.map(|token| &token.nonce),
+                &old.refresh.as_ref().map(|token| &token.nonce),
+                &refresh.map(|token| &token.bytes),
+                &refresh.map(|token| &token.nonce),
+                &self.schema,
+            ],
+        )
+        .await
     }
 }
 

@@ -42,9 +42,7 @@ pub(super) fn of(headers: &HeaderMap, event: &str, signed_id: Option<&HeaderValu
 }
 
 fn hash(text: &[u8]) -> String {
-    let digits = digest(&SHA256, text);
-    let digits = digits.as_ref().iter().map(|byte| format!("{byte:02x}"));
-    digits.collect()
+    hex::encode(digest(&SHA256, text))
 }
 
 #[cfg(test)]

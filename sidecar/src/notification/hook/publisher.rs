@@ -33,7 +33,11 @@ const ASIDE: Duration = Duration::from_secs(10);
 const PIECE: usize = 4 << 10;
 const MOST_PIECES: usize = (32 << 20) / PIECE;
 
-/// The database's lock timeout.
+/// How long events wait for someone's transaction while others wait behind them: longer than transactions of another process take.
+const BRIEFLY: Duration = Duration::from_millis(100);
+
+/// The same for those set aside, and with what comes before and after.
+const ASIDE_PATIENCE: Duration = Duration::from_millis(2_000);
 const ATTEMPT: Duration = Duration::from_millis(2_200);
 
 pub(super) const PAUSE: Duration = Duration::from_millis(200);
@@ -282,7 +286,12 @@ impl Queue {
         let published = {
             // Never closed.
             let _turn = self.turns.acquire().await.ok();
-            self.database.publish(&events, &keys, &requests).await
+            let patience = match self.aside {
+                Some(_) => BRIEFLY,
+                None => ASIDE_PATIENCE,
+            };
+            let publishing = self.database.publish(&events, &keys, &requests, patience);
+            publishing.await
         };
         let error = match published {
             Ok(published) => {
@@ -295,7 +304,8 @@ impl Queue {
         };
         let has_to_wait = error.has_code(&SqlState::LOCK_NOT_AVAILABLE);
         match &self.aside {
-            Some(aside) if has_to_wait => {
+            // Of several, those have to wait that do so alone as well.
+            Some(aside) if has_to_wait && batch.len() == 1 => {
                 aside.set_aside(batch);
                 Ok(Vec::new())
             }

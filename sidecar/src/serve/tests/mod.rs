@@ -95,7 +95,8 @@ fn what_slack_did_not_sign_is_refused_and_told_nothing() {
         signed_headers("another secret", body, now).to_vec(),
         signed_headers(SECRET, b"another body", now).to_vec(),
         signed_headers(SECRET, body, now - Duration::from_secs(301)).to_vec(),
-        signed_headers(SECRET, body, now + Duration::from_secs(305)).to_vec(),
+        // However long the test takes.
+        signed_headers(SECRET, body, now + Duration::from_secs(3_600)).to_vec(),
     ];
     for path in [EVENTS, INTERACTIONS, OPTIONS, COMMANDS] {
         for headers in &others {

@@ -42,7 +42,7 @@ struct Part {
     run: fn(&Selection, Size) -> Result<Report>,
 }
 
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     Part {
         name: cache_column::NAME,
         run: cache_column::run,
@@ -78,6 +78,10 @@ const PARTS: [Part; 11] = [
     Part {
         name: slack::pass_through::NAME,
         run: slack::pass_through::run,
+    },
+    Part {
+        name: slack::hostile::NAME,
+        run: slack::hostile::run,
     },
     Part {
         name: slack_workspace::NAME,

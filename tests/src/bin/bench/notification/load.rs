@@ -24,13 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const KEY: &[u8] = b"key-000000000000";
 
 /// A push to one project, with the positions of the key in it.
-struct Request {
+pub(super) struct Request {
     bytes: Vec<u8>,
     places: Vec<usize>,
 }
 
 impl Request {
-    fn new(address: SocketAddr, webhook: &Webhook, project: i64) -> Self {
+    pub(super) fn new(address: SocketAddr, webhook: &Webhook, project: i64) -> Self {
         let key = String::from_utf8_lossy(KEY);
         let body = push(project, &key).to_string();
         let mut head = format!(
@@ -51,7 +51,7 @@ impl Request {
     }
 
     /// Writes the request with that number into a buffer.
-    fn write(&self, number: u64, buffer: &mut Vec<u8>) {
+    pub(super) fn write(&self, number: u64, buffer: &mut Vec<u8>) {
         buffer.clear();
         buffer.extend_from_slice(&self.bytes);
         let key = format!("key-{number:012}");

@@ -1,5 +1,5 @@
 //! Notifications: how many webhooks are accepted per second, how close deliveries come to Slack's limits, how soon after an
-//! event, and the cost of an event that matches a thousand integrations.
+//! event, the cost of an event that matches a thousand integrations, and whether projects feel each other's locks.
 //!
 //! Sidecar, PostgreSQL, fake Slack and the webhook sender share the machine, on whichever cores the kernel chooses.
 
@@ -8,6 +8,7 @@ mod commit;
 mod fan_out;
 mod latency;
 mod load;
+mod locked;
 mod pace;
 mod scene;
 
@@ -33,6 +34,7 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
         (latency::NAME, latency::run),
         (fan_out::NAME, fan_out::run),
         (commit::NAME, commit::run),
+        (locked::NAME, locked::run),
     ];
     let mut server = Server::start()?;
     scene::create_template(&mut server)?;

@@ -28,11 +28,11 @@ pub(super) const CONNECTIONS: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Makes the bytes of the next request.
-pub(super) type Requests = Arc<dyn Fn() -> Result<Vec<u8>> + Send + Sync>;
+pub(crate) type Requests = Arc<dyn Fn() -> Result<Vec<u8>> + Send + Sync>;
 
 /// When the next request follows.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Pace {
+pub(crate) enum Pace {
     /// As soon as the connection has its response.
     Greedy,
     /// This many per second, evenly spaced.
@@ -40,7 +40,7 @@ pub(super) enum Pace {
 }
 
 /// The result.
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     /// Responses per second.
     pub(super) rate: f64,
     /// The milliseconds from when each request was due to the end of its response, ascending.
@@ -49,14 +49,14 @@ pub(super) struct Outcome {
 
 impl Outcome {
     /// The time within which this share of the responses arrived.
-    pub(super) fn percentile(&self, share: f64) -> f64 {
+    pub(crate) fn percentile(&self, share: f64) -> f64 {
         let place = (self.times.len() as f64 * share) as usize;
         self.times.get(place).copied().unwrap_or(f64::NAN)
     }
 }
 
 /// Sends requests for a while, from that core if one is given.
-pub(super) fn run(
+pub(crate) fn run(
     address: SocketAddr,
     requests: Requests,
     pace: Pace,

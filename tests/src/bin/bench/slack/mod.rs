@@ -10,7 +10,8 @@
 pub(crate) mod answer;
 mod command;
 mod contender;
-mod load;
+pub(crate) mod hostile;
+pub(crate) mod load;
 pub(crate) mod pass_through;
 mod placement;
 mod rounds;

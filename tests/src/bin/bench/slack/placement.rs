@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 
 /// One of the cores that this process may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Core(usize);
+pub(crate) struct Core(usize);
 
 impl Core {
     /// Pins the calling thread to it.

@@ -53,7 +53,7 @@ impl Course {
         }
     }
 
-    fn typed(self) -> Typed {
+    pub(super) fn typed(self) -> Typed {
         match self {
             Self::Help | Self::Bolt => Typed {
                 text: "help".to_owned(),
