@@ -93,7 +93,7 @@ fn refused_refresh_is_recorded_and_shown() -> Result<()> {
     )?;
     ensure!(
         page.text()
-            .contains("Its token cannot be refreshed: invalid_refresh_token"),
+            .contains("Its token cannot be refreshed: <code>invalid_refresh_token"),
         "{}",
         page.text()
     );
