@@ -63,17 +63,18 @@ impl Room {
             }
             // The buffer grows in steps, and may only use part of the last one.
             if length > bytes.capacity() {
-                bytes.reserve_exact((length + length / 4).min(largest) - bytes.len());
-            }
-            let needed = bytes.capacity().saturating_sub(self.own).div_ceil(PIECE);
-            let has = room.as_ref().map_or(0, SemaphorePermit::num_permits);
-            if needed > has {
-                let more = u32::try_from(needed - has).unwrap_or(u32::MAX);
-                let more = self.shared.try_acquire_many(more).map_err(|_| FULL)?;
-                match &mut room {
-                    Some(room) => room.merge(more),
-                    None => room = Some(more),
+                let capacity = (length + length / 4).min(largest);
+                let needed = capacity.saturating_sub(self.own).div_ceil(PIECE);
+                let has = room.as_ref().map_or(0, SemaphorePermit::num_permits);
+                if needed > has {
+                    let more = u32::try_from(needed - has).unwrap_or(u32::MAX);
+                    let more = self.shared.try_acquire_many(more).map_err(|_| FULL)?;
+                    match &mut room {
+                        Some(room) => room.merge(more),
+                        None => room = Some(more),
+                    }
                 }
+                bytes.reserve_exact(capacity - bytes.len());
             }
             bytes.extend_from_slice(&data);
         }

@@ -54,7 +54,7 @@ const LARGEST_BODY: usize = 25 << 20;
 const LARGE: usize = 256 << 10;
 
 /// Hardly any body exceeds the size that each may have.
-static ROOM: Room = Room::new(64 << 10, 48 << 20);
+static ROOM: Room = Room::new(64 << 10, 32 << 20);
 
 /// GitLab's timeout is ten seconds.
 const DEADLINE: Duration = Duration::from_millis(9_500);
