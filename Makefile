@@ -28,7 +28,7 @@ PGRX_TARGET = target$(if $(filter-out $(shell .ci/pg_config),$(PG_CONFIG)),/pg$(
 packaged = rm -rf "$(2)$$($(PG_CONFIG) --pkglibdir)" "$(2)$$($(PG_CONFIG) --sharedir)" && set -o pipefail && \
   { for extension in $(EXTENSIONS); do CARGO_TARGET_DIR="$(CURDIR)/$(PGRX_TARGET)" \
       cargo pgrx package --package $$extension $(PGRX_ARGS) $(1) --out-dir $(2) 2>&1 || exit 1; done; } | \
-  if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi && \
+  if [ -t 1 ]; then cat; else sed --unbuffered 's/\x1b\[[0-9;]*m//g'; fi && \
   .ci/update-scripts "$(2)$$($(PG_CONFIG) --sharedir)/extension"
 export LOCKSTEP_PG_CONFIG = $(PG_CONFIG)
 
@@ -36,10 +36,10 @@ export LOCKSTEP_PG_CONFIG = $(PG_CONFIG)
 # it left and waits for them.
 guarded = set -m; trap 'kill -- -$$! 2>/dev/null; wait; tests/sweep' EXIT; $(1) & set +m; wait $$!
 
-.PHONY: help setup build sidecar demo test matrix bench fuzz reference docs check install package release deb dist clean
+.PHONY: help setup build sidecar demo test test-citus matrix bench fuzz reference docs check install package release deb dist clean
 
 help: ## list the commands
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: ## install what is missing: Debian packages, cargo-pgrx, its configuration
 	@PG_CONFIG="$(PG_CONFIG)" .ci/setup
@@ -61,6 +61,9 @@ test: build sidecar ## run every test against a private PostgreSQL
 	@PG_CONFIG="$(PG_CONFIG)" .ci/setup tests
 	@$(call guarded,{ cargo test --package lockstep-sidecar --package lockstep-webhook --features "lockstep-sidecar/otlp lockstep-sidecar/sentry" --lib $(if $(TEST),-- $(TEST)) && \
 	  cargo test --package lockstep-tests --test suite $(if $(TEST),-- $(TEST)); })
+
+test-citus: ## run the tests of a server with Citus (PG_CONFIG=/path/to/its/pg_config)
+	@$(MAKE) --no-print-directory test TEST=citus:: PG_CONFIG="$(PG_CONFIG)"
 
 matrix: ## run every test against PostgreSQL 15, 16, 17 and 18 (VERSIONS="16 18" for some)
 	@$(call guarded,.ci/matrix $(or $(VERSIONS),15 16 17 18))
@@ -114,11 +117,11 @@ LINKER = CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER="$(CURDIR)/.ci/linker"
 release: setup ## build what is released, for this Debian's PostgreSQL or for VERSIONS="15 16 17 18"
 	@.ci/linker prepare
 	@for version in $(RELEASES); do $(LINKER) $(MAKE) --no-print-directory package PG=$$version || exit 1; done
-	@$(LINKER) cargo build --quiet --release --package lockstep-sidecar
+	@$(LINKER) cargo build --quiet --release --package lockstep-sidecar --features otlp,sentry
 
 deb: release ## build Debian packages under target/deb (VERSIONS as for release)
 	@dpkg-query --show debhelper lintian >/dev/null 2>&1 || $$([ "$$(id -u)" = 0 ] || echo sudo) \
-	  apt-get install --yes --quiet --no-install-recommends debhelper lintian >/dev/null
+	  env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends debhelper lintian >/dev/null
 	@deploy/debian/build $(SERVERS)
 
 dist: deb ## gather a release under target/dist: sources, PGXN, tarballs, packages, SBOM, checksums

@@ -6,7 +6,7 @@
 //!   the server; `backfill`, `work`, `rekey`, `import_settings`, `manifest`, `drift`, `ticket` and `doctor` are commands of their own
 //! - `pass_through`: passes everything that is not ours on to GitLab
 //! - `late`: answers after the request has ended
-//! - `job`: runs jobs from the queue; `resume`: resumes backfills that have lost their workers
+//! - `job`: runs jobs from the queue; `resume`: resumes backfills that have lost their workers; `trouble`: what keeps messages from channels, in words
 //! - `database`: the only one that names database functions; `spool`: keeps webhooks on disk until the database accepts them
 //! - `slack`: the platform, which knows nothing of lockstep
 //! - `http`: shared by all requests
@@ -17,7 +17,6 @@
 
 mod alarm;
 mod backfill;
-mod channel;
 mod chatops;
 mod check;
 mod cli;
@@ -52,6 +51,7 @@ mod text;
 mod ticket;
 mod tls;
 mod token;
+mod trouble;
 mod work;
 
 pub use cli::main;

@@ -29,7 +29,7 @@ struct Since {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum News {
     Begun,
-    GoesOn { failures: u64 },
+    GoesOn { failures: u64, seconds: u64 },
     Nothing,
 }
 
@@ -42,8 +42,7 @@ impl Outage {
                 peer,
                 error, "no answer; failures are logged once a minute until it is back"
             ),
-            News::GoesOn { failures } => {
-                let seconds = self.length(now).as_secs();
+            News::GoesOn { failures, seconds } => {
                 warn!(peer, error, failures, seconds, "still no answer");
             }
             News::Nothing => {}
@@ -86,6 +85,7 @@ impl Outage {
         since.told = now;
         News::GoesOn {
             failures: since.failures,
+            seconds: now.saturating_duration_since(since.begun).as_secs(),
         }
     }
 
@@ -96,13 +96,6 @@ impl Outage {
             self.is_on.store(false, Ordering::Relaxed);
         }
         ended
-    }
-
-    fn length(&self, now: Instant) -> Duration {
-        let since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        since.map_or(Duration::ZERO, |since| {
-            now.saturating_duration_since(since.begun)
-        })
     }
 }
 
@@ -122,7 +115,13 @@ mod tests {
         for second in 1..60 {
             assert_eq!(outage.note(at(second)), News::Nothing);
         }
-        assert_eq!(outage.note(start + PERIOD), News::GoesOn { failures: 61 });
+        assert_eq!(
+            outage.note(start + PERIOD),
+            News::GoesOn {
+                failures: 61,
+                seconds: 60
+            }
+        );
         assert_eq!(outage.note(at(61)), News::Nothing);
         // An answer to what was asked before the last failure says nothing of now.
         assert!(outage.end(at(60)).is_none());

@@ -54,6 +54,15 @@ pub(crate) fn duration(value: Duration) -> String {
     }
 }
 
+/// As the beginning of a sentence.
+pub(crate) fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{duration, number, short};

@@ -106,6 +106,7 @@ select jsonb_build_object(
              -- As many as a plot can show.
              where p.place % greatest(1, p.points / 240) = 0
              group by p.run) b))
+ where (select lockstep_internal.is_schema(status_history.schema))
 $$;
 comment on function lockstep.status_history(text) is
   'what a status page draws: messages of each five minutes of a day with the time to Slack, drift by day of a month, how far backfills were by the minute';

@@ -21,6 +21,7 @@ as $$
 select coalesce(k.what, c.what), c.rows, c.is_more, c.checked_at
   from (select array_to_string(d.target_name, '.') || '.' || d.target_column from lockstep_internal.cache_column_definition d) k (what)
   full join (select * from lockstep_internal.drift_check a where a.schema = drift_checks.schema) c on c.what = k.what
+ where (select lockstep_internal.is_schema(drift_checks.schema))
  order by coalesce(k.what, c.what) collate "C"
 $$;
 comment on function lockstep.drift_checks(text) is
@@ -142,6 +143,7 @@ select jsonb_build_object(
       from lockstep.drift_checks(metrics_report.schema) c),
   'feature_changed_at', (
     select extract(epoch from a.changed_at) from lockstep.feature_audit a order by a.id desc limit 1))
+ where (select lockstep_internal.is_schema(metrics_report.schema))
 $$;
 comment on function lockstep.metrics_report(text) is
   'what monitoring needs of the database: jobs, deliveries, workspaces, backfills, cache columns, drift as last counted; cheap however much waits';

@@ -56,6 +56,12 @@ select jsonb_build_object(
                    extract(epoch from clock_timestamp() - max(d.last_at)) as age_seconds,
                    coalesce((array_agg(distinct c.channel) filter (where c.channel is not null))[1:5], '{}') as names
               from failed d left join lockstep_internal.slack_channel c on c.id = d.channel group by d.error, d.needed) f),
+  'troubles', (
+    select coalesce(jsonb_agg(to_jsonb(f) order by f.channels desc, f.error collate "C", f.needed collate "C"), '[]')
+      from (select t.error, t.needed, count(distinct (t.team_id, t.channel)) as channels, sum(t.failures) as messages, max(t.last_at) as last_at,
+                   extract(epoch from clock_timestamp() - max(t.last_at)) as age_seconds,
+                   (array_agg(distinct t.channel))[1:5] as names
+              from lockstep_internal.channel_troubles(status_report.schema) t group by t.error, t.needed) f),
   'backfills', (
     select coalesce(jsonb_agg(to_jsonb(b) - 'pids' - 'role' - 'settings'
              || jsonb_build_object('remaining_seconds', extract(epoch from b.remaining),
@@ -73,7 +79,7 @@ select jsonb_build_object(
   'features', lockstep_internal.feature_report(status_report.schema))
 $$;
 comment on function lockstep.status_report(text) is
-  'what a status page shows: queue, deliveries, failures by cause, backfills, feature flags, cache columns, drift as last counted; whoever may call it sees those of all';
+  'what a status page shows: queue, deliveries, failures by cause, channels that cannot be reached, backfills, feature flags, cache columns, drift as last counted; whoever may call it sees those of all';
 revoke execute on function lockstep.status_report(text) from public;
 grant execute on function lockstep.status_report(text) to lockstep_admin;
 

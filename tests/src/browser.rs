@@ -119,9 +119,10 @@ impl Browser {
         text(self.get("url")?)
     }
 
-    /// The current page as HTML.
+    /// The current page as HTML, without the places where a long name may be broken.
     pub fn dom(&self) -> Result<String> {
-        text(self.run("return document.documentElement.outerHTML", &json!([]))?)
+        let html = text(self.run("return document.documentElement.outerHTML", &json!([]))?)?;
+        Ok(html.replace("<wbr>", ""))
     }
 
     /// What a script returns; its arguments are `arguments[0]` and so on.

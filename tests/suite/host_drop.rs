@@ -223,3 +223,24 @@ fn parts_of_the_extension_cannot_be_dropped() -> Result<()> {
     }
     Ok(())
 }
+
+/// PostgreSQL looks at no right to execute when an event trigger fires, so nobody needs one.
+#[test]
+fn event_triggers_fire_for_those_who_may_not_call_them() -> Result<()> {
+    let mut client = database::with_slack("host_drop_others", Layout::Narrow)?;
+    let public = "select count(*) from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+                   where p.prorettype = 'event_trigger'::regtype and p.proname ~ '^before_drop' and a.grantee = 0";
+    assert_eq!(client.query_one(public, &[])?.get::<_, i64>(0), 0);
+    client.batch_execute("begin; create role host_drop_other; set local role host_drop_other")?;
+    for extension in ["lockstep", "lockstep_slack"] {
+        client.batch_execute("savepoint here")?;
+        let error = error_of(&mut client, &format!("drop extension {extension} cascade"))?;
+        assert_eq!(
+            error.message(),
+            format!("must be owner of extension {extension}")
+        );
+        client.batch_execute("rollback to here")?;
+    }
+    client.batch_execute("rollback")?;
+    Ok(())
+}

@@ -3,6 +3,7 @@
 mod backfill;
 mod browser;
 mod chatops;
+mod citus;
 mod concurrency;
 mod crash;
 mod database;

@@ -4,12 +4,12 @@
 
 mod attach;
 mod backfill;
+mod before_drop;
 mod cache_column;
 mod error;
 mod feature;
 mod home;
 mod job;
-mod leaving;
 mod service_account;
 mod sweep;
 mod transaction;

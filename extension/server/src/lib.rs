@@ -2,14 +2,13 @@
 //! whose rights they run with; errors ([`error`]), raised and caught; the state of the session and the transaction.
 //!
 //! On top of that: the application's tables ([`host`]), rows as triggers receive them ([`row`]), notes per savepoint
-//! ([`levels`]), locks ([`mod@lock`]), waking idle workers ([`waking`]), which database owns the work ([`home`]), and background
-//! workers ([`worker`]).
+//! ([`levels`]), locks ([`mod@lock`]), waking idle workers ([`waking`]), which database owns the work ([`home`]), background
+//! workers ([`worker`]), and what Citus does with a table or this server ([`mod@citus`]).
 
 #![deny(ffi_unwind_calls)]
 
-mod answer;
-mod argument;
-mod attempt;
+mod catalog;
+mod citus;
 mod deadline;
 mod dropping;
 pub mod error;
@@ -18,12 +17,12 @@ pub mod host;
 pub mod levels;
 pub mod lock;
 mod moment;
-mod own_statement;
 mod planner;
 mod rights;
 pub mod row;
 mod session;
 mod statement;
+mod subtransaction;
 mod transaction;
 pub mod waking;
 pub mod worker;
@@ -34,13 +33,10 @@ use std::ffi::CStr;
 #[cfg(feature = "pg13")]
 use pgrx::pg_sys::ffi;
 
-pub use answer::Answer;
-pub use argument::{datum, jsonb_text, keys_argument, nullable};
-pub use attempt::{Failure, attempt, attempt_catching};
+pub use citus::is_on_worker;
 pub use deadline::within;
 pub use dropping::{drop_with_extension, drops_extension, keep_extension, may_drop};
 pub use moment::Moment;
-pub use own_statement::OwnStatement;
 pub use rights::{
     are_ourselves, as_ourselves, as_owner, as_role, begin_session_of, current_user,
     for_whole_transaction, has_rights_of, has_rights_of_name, role_name, session_user,
@@ -50,7 +46,11 @@ pub use session::{
     is_serializable, is_set_to, is_statement_over, load, notify, pages_read, random, random_bytes,
     sleep, trigger_depth, with_catalog_path, with_new_snapshot, with_settings,
 };
-pub use statement::{Statement, Target, View, commit, connected, is_atomic, with_snapshot};
+pub use statement::{
+    Answer, OwnStatement, Statement, Target, View, commit, connected, datum, is_atomic, jsonb_text,
+    keys_argument, nullable, with_snapshot,
+};
+pub use subtransaction::{Failure, attempt, attempt_catching};
 pub use transaction::AtEnd;
 
 /// A value that a backend keeps for its whole life. It is never dropped: when the process ends, the memory of its plans may

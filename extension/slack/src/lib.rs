@@ -5,13 +5,13 @@
 
 mod account;
 mod attach;
+mod before_drop;
 mod chatops;
 mod delivery;
 mod error;
 mod event;
 mod held;
 mod integration;
-mod leaving;
 mod slack_workspace;
 mod status;
 mod sweep;
@@ -59,17 +59,23 @@ pgrx::extension_sql_file!(
 pgrx::extension_sql_file!(
     "../../../sql/lockstep_slack/report.sql",
     name = "report",
-    requires = ["slack", "delivery", "chatops", "metrics"]
+    requires = [
+        "slack",
+        "delivery",
+        "chatops",
+        "metrics",
+        event::settings::trouble::channel_troubles
+    ]
 );
 pgrx::extension_sql_file!(
     "../../../sql/lockstep_slack/metrics.sql",
     name = "metrics",
-    requires = ["slack", "notification"]
+    requires = ["slack", "notification", status::schema::is_schema]
 );
 pgrx::extension_sql_file!(
     "../../../sql/lockstep_slack/history.sql",
     name = "history",
-    requires = ["slack", "notification"]
+    requires = ["slack", "notification", status::schema::is_schema]
 );
 pgrx::extension_sql_file!(
     "../../../sql/lockstep_slack/slack_role.sql",

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::announce;
 use super::arguments::{Backfill, Run};
 use super::environment::{Name, each};
 use super::given::Given;
@@ -9,7 +10,6 @@ use super::guard;
 use super::outcome::Outcome;
 use super::page::Answer;
 use super::page::plain;
-use super::told;
 use crate::error::Error;
 use crate::slack::code;
 
@@ -76,7 +76,7 @@ fn changed(
     let changes = answers
         .into_iter()
         .map(|(name, it)| (name, Outcome::of_change(name, it)));
-    told::changes(given, changes.collect(), "backfill list", |_, run| {
+    announce::changes(given, changes.collect(), "backfill list", |_, run| {
         said(run)
     })
 }

@@ -4,6 +4,7 @@ use super::environment::{Environment, Name};
 use super::given::Given;
 use super::page::Answer;
 use crate::error::complain;
+use crate::http::note_failure;
 use crate::slack::code;
 
 /// Only configured users, and members of the group.
@@ -33,6 +34,7 @@ pub(super) async fn check_may(given: &Given<'_>) -> Result<(), Answer> {
         ))),
         Err(error) => {
             complain!(error, "membership cannot be looked up");
+            note_failure();
             Err(Answer::text(format!(
                 ":warning: Your membership in the group {} cannot be checked at the moment, so nothing was done.",
                 code(group)

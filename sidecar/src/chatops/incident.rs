@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::announce;
 use super::arguments::Incident;
 use super::environment::{Environment, Name, each};
 use super::given::Given;
@@ -9,7 +10,6 @@ use super::guard;
 use super::outcome::Outcome;
 use super::page::Answer;
 use super::page::plain;
-use super::told;
 
 pub(super) async fn answer(given: &Given<'_>, command: Incident) -> Result<Answer, Answer> {
     match command {
@@ -60,7 +60,7 @@ pub(super) async fn answer(given: &Given<'_>, command: Incident) -> Result<Answe
                     result["id"]
                 )
             };
-            Ok(told::changes(
+            Ok(announce::changes(
                 given,
                 changes.collect(),
                 "incident list",
@@ -86,7 +86,7 @@ pub(super) async fn answer(given: &Given<'_>, command: Incident) -> Result<Answe
                 let title = result["title"].as_str().unwrap_or_default();
                 format!("incident {incident} is closed: {}", plain(title))
             };
-            Ok(told::changes(
+            Ok(announce::changes(
                 given,
                 changes.collect(),
                 "incident list",

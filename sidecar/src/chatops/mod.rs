@@ -1,9 +1,10 @@
 //! The slash command `/chatops`: flags, deployments and backfills of several databases, from Slack. Its text is split into words
 //! and parsed like a command line ([`arguments`]). [`guard`] decides who may do what where. Changes are made by functions in the
 //! [`environment`]'s database, once however often the command is delivered ([`flag`] in agreement with other environments), and
-//! reported in the channel and to the group that owns the flag ([`told`]). A new command is a file in this folder, and a line in
+//! reported in the channel and to the group that owns the flag ([`announce`]). A new command is a file in this folder, and a line in
 //! [`arguments`] and in `answer`.
 
+mod announce;
 mod arguments;
 mod backfill;
 mod deployment;
@@ -17,18 +18,18 @@ mod outcome;
 mod page;
 mod settings;
 mod state;
-mod told;
 mod worker;
 
+pub(crate) use announce::TeamWorkers;
 pub(crate) use environment::{Environment, Environments};
 pub(crate) use flag::LARGE_STEP_BUTTON;
 pub(crate) use settings::{COMMAND, Chatops, Settings};
 pub(crate) use state::App;
-pub(crate) use told::TeamWorkers;
 
 use std::sync::Arc;
 
-use crate::slack::{Reply, SlashCommand};
+use crate::http::has_failed;
+use crate::slack::{Reply, SlashCommand, request_note};
 
 use arguments::Command;
 use given::Given;
@@ -36,7 +37,15 @@ use page::Answer;
 
 /// Executes a command. This takes as long as the databases do.
 pub(crate) async fn reply(app: Arc<App>, slash: SlashCommand) -> Vec<Reply> {
-    answer(&app, &slash).await.pages()
+    let mut answer = answer(&app, &slash).await;
+    if has_failed()
+        && let Some(note) = request_note()
+    {
+        answer.say(format!(
+            "The app's operator finds what failed in the log {note}."
+        ));
+    }
+    answer.pages()
 }
 
 async fn answer(app: &Arc<App>, slash: &SlashCommand) -> Answer {

@@ -5,6 +5,7 @@ use tokio_postgres::error::{DbError, SqlState};
 
 use super::environment::Name;
 use crate::error::{Error, complain};
+use crate::http::note_failure;
 use crate::slack::{code, escape, shorten};
 
 #[derive(Debug)]
@@ -42,7 +43,7 @@ impl Outcome {
     pub(super) fn of_error(name: Name, error: &Error) -> Self {
         let environment = name.text();
         complain!(error, environment, "a chatops command failed");
-        match error {
+        let outcome = match error {
             Error::Busy => Self::Busy,
             Error::Connect { .. } | Error::Pool(_) => Self::Unreachable,
             Error::Database(error) => match error.as_db_error() {
@@ -50,7 +51,12 @@ impl Outcome {
                 None => Self::Unknown,
             },
             _ => Self::Unknown,
+        };
+        // The others say themselves what is wrong.
+        if matches!(outcome, Self::Unreachable | Self::Unknown | Self::Failed) {
+            note_failure();
         }
+        outcome
     }
 
     fn of_database(error: &DbError) -> Self {
@@ -97,7 +103,7 @@ impl Outcome {
                 code(look)
             )),
             Self::Failed => Some(format!(
-                ":warning: {name}: the database reported an error, so nothing was changed there. The app's operator finds more in its log"
+                ":warning: {name}: the database reported an error, so nothing was changed there"
             )),
         }
     }

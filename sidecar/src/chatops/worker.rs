@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
+use super::announce;
 use super::arguments::Workers;
 use super::environment::{Name, each};
 use super::given::Given;
 use super::guard;
 use super::outcome::Outcome;
 use super::page::Answer;
-use super::told;
 use crate::slack::code;
 
 pub(super) async fn answer(given: &Given<'_>, command: Workers) -> Result<Answer, Answer> {
@@ -50,7 +50,7 @@ pub(super) async fn answer(given: &Given<'_>, command: Workers) -> Result<Answer
                 .into_iter()
                 .map(|(name, it)| (name, Outcome::of_change(name, it)));
             let said = |_: Name, _: &Value| format!("{} is retired", code(&worker));
-            Ok(told::changes(
+            Ok(announce::changes(
                 given,
                 changes.collect(),
                 "workers status",

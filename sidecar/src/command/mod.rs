@@ -13,16 +13,16 @@ mod test;
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Extension, Router};
 
 use crate::error::{Error, complain};
 use crate::http::path::COMMANDS as PATH;
-use crate::http::{Counter, RequestId, count};
+use crate::http::{Counter, count};
 use crate::late;
-use crate::slack::{Reply, Signed, SlashCommand, code, unescape};
+use crate::slack::{Reply, Signed, SlashCommand, unescape};
 
 pub(crate) use alias::Aliases;
 use given::{Command, Given};
@@ -39,7 +39,6 @@ pub(crate) fn router(app: App) -> Router {
 
 async fn receive(
     State(app): State<Arc<App>>,
-    request: Option<Extension<RequestId>>,
     Signed(mut slash, original): Signed<SlashCommand>,
 ) -> Response {
     let url = slash.response_url.clone();
@@ -83,18 +82,16 @@ async fn receive(
         let app = Arc::clone(&app);
         async move {
             let answered = (command.run)(&app, &given).await;
-            answered.unwrap_or_else(|error| sorry(error, request.as_ref().map(|it| it.text())))
+            answered.unwrap_or_else(sorry)
         }
     };
     late::in_time(&app.late, url, asking).await.into_response()
 }
 
-/// The database's error is logged, not shown: who runs the app finds it there by the request.
-fn sorry(error: Error, request: Option<&str>) -> Reply {
+/// The database's error is logged, not shown.
+fn sorry(error: Error) -> Reply {
     complain!(error, "a command failed");
-    let request = request.map(|id| format!(" (request {})", code(id)));
-    Reply::new(format!(
-        ":warning: The database does not respond at the moment. Nothing was changed; try again soon.{}",
-        request.unwrap_or_default()
-    ))
+    Reply::failed(
+        ":warning: The database does not respond at the moment. Nothing was changed; try again soon.",
+    )
 }

@@ -4,11 +4,12 @@ use std::fmt::Write;
 
 use super::given::{Answering, Command, Given};
 use super::state::App;
-use crate::channel::troubled;
 use crate::database::{Integration, Which};
 use crate::http::path::INSTALL;
 use crate::settings::PublicUrl;
 use crate::slack::{Reply, code, escape, shorten};
+use crate::text::capitalized;
+use crate::trouble::troubled;
 
 pub(super) const COMMAND: Command = Command {
     name: "status",
@@ -85,21 +86,11 @@ fn in_full(public_url: &PublicUrl, integration: &Integration) -> String {
         ),
         false => write!(text, "\n:bell: Notifies of {}", events.join(", ")),
     };
-    let missing = integration.missing_scopes();
-    if !missing.is_empty() {
-        let missing: Vec<String> = missing.into_iter().map(code).collect();
-        let _ = write!(
-            text,
-            "\n:warning: The app lacks the scopes {}",
-            missing.join(", ")
-        );
+    let lacks = integration.lacks();
+    for it in &lacks {
+        let _ = write!(text, "\n:warning: {}", capitalized(it));
     }
-    if !integration.has_token {
-        text.push_str(
-            "\n:warning: The app was installed before it could notify, or its token is gone",
-        );
-    }
-    match integration.needs_reinstallation() {
+    match !lacks.is_empty() {
         true => {
             let _ = write!(
                 text,

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::state::App;
-use crate::channel::troubled;
 use crate::database::{Integration, Trouble, Which};
 use crate::error::Error;
 use crate::http::path::INSTALL;
 use crate::slack::{Tenant, code, escape, fit_lines, shorten};
+use crate::text::capitalized;
+use crate::trouble::troubled;
 
 /// The number of projects shown; others are found by name. A view has at most 100 blocks.
 pub(super) const MOST: i32 = 30;
@@ -94,9 +95,16 @@ pub(super) fn of(
     if let Some(notice) = notice {
         blocks.push(section(&notice.text()));
     }
-    if integrations.iter().any(Integration::needs_reinstallation) {
+    // All rows of a workspace have its installation.
+    let lacks = integrations.iter().map(Integration::lacks);
+    if let Some(lacks) = lacks.into_iter().find(|it| !it.is_empty()) {
+        let lacks: Vec<String> = lacks
+            .iter()
+            .map(|it| format!(":warning: {}\n", capitalized(it)))
+            .collect();
         blocks.push(section(&format!(
-            ":arrows_counterclockwise: The app lacks scopes that it needs. <{}|Install it again>; projects stay connected.",
+            "{}:arrows_counterclockwise: <{}|Install it again>; projects stay connected.",
+            lacks.concat(),
             app.public_url.page(INSTALL)
         )));
     }

@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 
+use super::current::request_id;
 use super::path::STYLE;
 
 /// The title of a page in a browser's tab.
@@ -33,6 +34,19 @@ pub(crate) fn page(title: &str, body: &Markup) -> Markup {
             }
         }
     }
+}
+
+/// The page of a request that failed. It has the request's id, by which an administrator finds the cause in the log.
+pub(crate) fn failure(title: &str, body: &Markup) -> Markup {
+    let body = html! {
+        h1 { (title) }
+        (body)
+        p { a href="/" { "To the first page" } }
+        @if let Some(id) = request_id() {
+            p.faint { "For the administrator: request " code { (id) } }
+        }
+    };
+    page(title, &body)
 }
 
 /// A page only loads its own style, runs no script unless it says so itself, and cannot be framed. Its address, which may contain

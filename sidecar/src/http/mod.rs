@@ -1,9 +1,10 @@
 //! Shared by all requests: where they come from, what is counted and logged, how invalid ones are answered, and the layout of
 //! pages; and our own requests ([`client`]).
 
+mod cached;
 mod client;
-mod heard;
-mod last;
+mod current;
+mod drain;
 mod layout;
 mod metrics;
 mod negotiate;
@@ -14,13 +15,14 @@ mod problem;
 mod room;
 mod trace;
 
+pub(crate) use cached::Cached;
 pub(crate) use client::{ExchangeError, HttpClient};
-pub(crate) use heard::hear;
-pub(crate) use last::Last;
-pub(crate) use layout::{page, protect, style, title};
+pub(crate) use current::{for_request, has_failed, note_failure, pass_trace_on, request_id};
+pub(crate) use drain::drain;
+pub(crate) use layout::{failure, page, protect, style, title};
 pub(crate) use metrics::{Counter, Gauge, Gauges, Timing, count, count_call, install, sort, time};
 pub(crate) use negotiate::negotiate;
-pub(crate) use observe::{RequestId, observe};
+pub(crate) use observe::observe;
 pub(crate) use peer::Peer;
 pub(crate) use problem::Problem;
 pub(crate) use room::Room;

@@ -7,20 +7,18 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use maud::html;
 
-use super::layout::{page, protected};
-use super::observe::RequestId;
+use super::layout::{failure, protected};
 use super::problem::Problem;
 
 pub(crate) async fn negotiate(request: Request, next: Next) -> Response {
     let is_browser = wants_page(request.headers());
-    let id = request.extensions().get::<RequestId>().cloned();
     let mut response = next.run(request).await;
     let Some(problem) = response.extensions_mut().remove::<Problem>() else {
         return response;
     };
     let mut response = match is_browser {
         false => response,
-        true => shown(&problem, id.as_ref()),
+        true => shown(&problem),
     };
     response
         .headers_mut()
@@ -37,18 +35,11 @@ fn wants_page(headers: &HeaderMap) -> bool {
     kinds.any(|kind| kind.split(';').next().map(str::trim) == Some("text/html"))
 }
 
-fn shown(problem: &Problem, id: Option<&RequestId>) -> Response {
+fn shown(problem: &Problem) -> Response {
     let status = problem.status();
     let title = status.canonical_reason().unwrap_or("Error");
-    let body = html! {
-        h1 { (title) }
-        p { (problem.detail()) }
-        p { a href="/" { "To the first page" } }
-        @if let Some(id) = id {
-            p.faint { "The administrator finds it in the log as request " code { (id.text()) } "." }
-        }
-    };
-    protected((status, page(title, &body)).into_response())
+    let page = failure(title, &html! { p { (problem.detail()) } });
+    protected((status, page).into_response())
 }
 
 #[cfg(test)]

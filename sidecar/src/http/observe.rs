@@ -11,23 +11,14 @@ use axum::response::Response;
 use ring::rand::{SecureRandom, SystemRandom};
 use tracing::{Instrument, debug, field, info_span, warn};
 
+use super::current::Current;
 use super::metrics::{Timing, count_request, time};
 use super::trace;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_ID: usize = 64;
 
-/// What a request is called in the log, and in the answer.
-#[derive(Clone, Debug)]
-pub(crate) struct RequestId(HeaderValue);
-
-impl RequestId {
-    pub(crate) fn text(&self) -> &str {
-        self.0.to_str().unwrap_or_default()
-    }
-}
-
-pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
+pub(crate) async fn observe(request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = id_of(&request);
     let path = request.extensions().get::<MatchedPath>().cloned();
@@ -35,8 +26,9 @@ pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
     let id_text = id.to_str().unwrap_or_default();
     let span = info_span!("request", id = id_text, trace_id = field::Empty);
     trace::begin(&span, request.headers(), &route);
-    request.extensions_mut().insert(RequestId(id.clone()));
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let current = Current::new(id.clone(), &request);
+    let answering = next.run(request).instrument(span.clone());
+    let mut response = current.answer(answering).await;
     let status = response.status();
     let took = begun.elapsed();
     trace::end(&span, status);

@@ -1,9 +1,58 @@
-//! The trace that a proxy has begun, as in W3C's Trace Context: requests continue it, and the log names it.
+//! The trace that a proxy has begun, as in W3C's Trace Context: requests continue it, the log names it, and what is passed on to GitLab
+//! belongs to it.
 
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tracing::Span;
 
-const TRACEPARENT: &str = "traceparent";
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// The headers of a trace in a request.
+#[derive(Default)]
+pub(super) struct Incoming(Option<(HeaderValue, Option<HeaderValue>)>);
+
+impl Incoming {
+    /// Nothing unless they have the form of version 00.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let parent = headers.get(TRACEPARENT);
+        let parent = parent.filter(|it| trace_id(it.as_bytes()).is_some());
+        let state = || headers.get(TRACESTATE).cloned();
+        Self(parent.map(|parent| (parent.clone(), state())))
+    }
+
+    pub(super) fn pass_on(&self, headers: &mut HeaderMap) {
+        if let Some((parent, state)) = &self.0 {
+            headers.insert(TRACEPARENT, parent.clone());
+            if let Some(state) = state {
+                headers.insert(TRACESTATE, state.clone());
+            }
+        }
+    }
+}
+
+/// Makes the current span the parent of what the receiver does. False if there are no spans.
+pub(super) fn continue_in(headers: &mut HeaderMap) -> bool {
+    #[cfg(feature = "otlp")]
+    {
+        use opentelemetry::propagation::TextMapPropagator;
+        use opentelemetry::trace::TraceContextExt;
+        use opentelemetry_http::HeaderInjector;
+        use opentelemetry_sdk::propagation::TraceContextPropagator;
+        use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+        let context = Span::current().context();
+        let is_valid = context.span().span_context().is_valid();
+        if is_valid {
+            TraceContextPropagator::new().inject_context(&context, &mut HeaderInjector(headers));
+        }
+        is_valid
+    }
+    #[cfg(not(feature = "otlp"))]
+    {
+        let _ = headers;
+        false
+    }
+}
 
 pub(super) fn begin(span: &Span, headers: &HeaderMap, route: &str) {
     if let Some(id) = headers

@@ -28,12 +28,12 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::error::SqlState;
-use tracing::{Instrument, Span, info, warn};
+use tracing::{info, warn};
 
 use crate::database::{Install, TakenState};
 use crate::error::{Error, complain};
 use crate::http::path::{INSTALL, INSTALLED};
-use crate::http::{Counter, Peer, count};
+use crate::http::{Counter, Peer, count, for_request};
 use crate::slack::Tenant;
 
 pub(crate) use notice::NoticeWorkers;
@@ -165,11 +165,7 @@ async fn finish(
         let state = Arc::clone(&state);
         async move { install(&state.app, back, browser).await }
     };
-    let finished = state
-        .app
-        .tasks
-        .spawn(finishing.instrument(Span::current()))
-        .await;
+    let finished = state.app.tasks.spawn(for_request(finishing)).await;
     let finished = finished.unwrap_or(Err(Trouble::Unavailable));
     let outcome = match &finished {
         Ok(_) => "installed",

@@ -112,14 +112,12 @@ impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
         let (status, title, text) = self.words();
         let body = html! {
-            h1 { (title) }
             p { (text) }
             @if !matches!(self, Self::Ticket | Self::AliasTaken | Self::UnknownWorkspace) {
                 p { "If you came from a project's link, open that link again: this button is not for a particular project." }
                 p { a.button href=(INSTALL) { "Start over" } }
             }
-            p { a href="/" { "To the first page" } }
         };
-        (status, http::page(title, &body)).into_response()
+        (status, http::failure(title, &body)).into_response()
     }
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
-use tracing::{Instrument, Span, warn};
+use tracing::warn;
 
 use crate::database::SlackDatabase;
-use crate::http::{Counter, count};
+use crate::http::{Counter, count, for_request};
 use crate::interrupt::Finishing;
 use crate::slack::{CallError, Reply, SlackClient, insist};
 use worker::LONGEST;
@@ -63,7 +63,7 @@ pub(crate) async fn in_time(
             late.send_one(Some(&url), &reply.json()).await;
         }
     };
-    late.finishing.tasks.spawn(task.instrument(Span::current()));
+    late.finishing.tasks.spawn(for_request(task));
     takes_longer()
 }
 
@@ -100,7 +100,7 @@ pub(crate) async fn all_in_time(
             }
         }
     };
-    late.finishing.tasks.spawn(task.instrument(Span::current()));
+    late.finishing.tasks.spawn(for_request(task));
     if let Ok(Ok(reply)) = timeout(IN_TIME, &mut handed_over).await {
         return reply;
     }
@@ -141,7 +141,7 @@ pub(crate) fn in_place(
             }
         }
     };
-    late.finishing.tasks.spawn(task.instrument(Span::current()));
+    late.finishing.tasks.spawn(for_request(task));
 }
 
 impl Late {
@@ -198,13 +198,13 @@ fn takes_longer() -> Reply {
 }
 
 fn too_slow() -> Reply {
-    Reply::new(
+    Reply::failed(
         ":warning: The database is too slow now. Nothing was changed; try again in a moment.",
     )
 }
 
 fn stopped() -> Reply {
-    Reply::new(
+    Reply::failed(
         ":warning: The program was stopped before the answer was there. What the command was to change may be done or not: look, or give it again.",
     )
 }

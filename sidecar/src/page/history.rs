@@ -51,6 +51,9 @@ pub(super) struct BackfillPoint {
     pub(super) scanned: f64,
 }
 
+/// A pace is that of so many points, of which one is a minute or more: from one to the next it leaps.
+const PACE: usize = 5;
+
 impl BackfillPoints {
     /// Rows a second between one point and the next.
     pub(super) fn rates(&self) -> Vec<(f64, Option<f64>)> {
@@ -65,6 +68,18 @@ impl BackfillPoints {
         };
         pairs.map(rate).collect()
     }
+
+    /// Seconds until this many rows are seen, at the pace of the minutes before each point.
+    pub(super) fn remaining(&self, rows: f64) -> Vec<(f64, Option<f64>)> {
+        let stretches = self.points.windows(PACE);
+        let left = |stretch: &[BackfillPoint]| {
+            let (first, last) = (&stretch[0], &stretch[PACE - 1]);
+            let seen = last.scanned - first.scanned;
+            let seconds = (rows - last.scanned).max(0.0) * (last.at - first.at) / seen;
+            (last.at, (seen > 0.0).then_some(seconds))
+        };
+        stretches.map(left).collect()
+    }
 }
 
 #[cfg(test)]
@@ -77,6 +92,12 @@ mod tests {
         let of = |points| BackfillPoints { run: 1, points };
         assert_eq!(of(vec![point(0.0, 5.0)]).rates(), []);
         // A range that is set aside takes its counts along.
+        let points = (0..6).map(|at| point(f64::from(at) * 60.0, f64::from(at.min(4)) * 600.0));
+        let left = of(points.collect()).remaining(4_800.0);
+        assert_eq!(left, [(240.0, Some(240.0)), (300.0, Some(320.0))]);
+        let stuck = of((0..5).map(|at| point(f64::from(at), 7.0)).collect());
+        assert_eq!(stuck.remaining(10.0), [(4.0, None)]);
+        assert_eq!(of(vec![point(0.0, 0.0)]).remaining(10.0), []);
         let points = vec![point(0.0, 0.0), point(60.0, 600.0), point(180.0, 0.0)];
         assert_eq!(of(points).rates(), [(60.0, Some(10.0)), (180.0, Some(0.0))]);
     }

@@ -9,16 +9,19 @@ use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use tokio::time::timeout;
 
+use super::markup::marked;
 use super::state::App;
 use super::viewer::{Stranger, check};
 use crate::database::Workspace;
 use crate::error::{Error, complain};
 use crate::http::path::{INSTALL, SIGN_IN, STATUS};
 use crate::http::{self, Peer};
-use crate::settings::SCOPES;
+use crate::slack::code;
+use crate::text::capitalized;
+use crate::trouble::of_installation;
 
 /// More would be unreadable.
-const MOST: i32 = 500;
+pub(super) const MOST: i32 = 500;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -67,7 +70,7 @@ pub(super) async fn landing(
     http::page("Add to Slack", &body).into_response()
 }
 
-fn list(workspaces: &[Workspace]) -> Markup {
+pub(super) fn list(workspaces: &[Workspace]) -> Markup {
     html! {
         h2 { "Workspaces" }
         @if workspaces.is_empty() {
@@ -79,7 +82,7 @@ fn list(workspaces: &[Workspace]) -> Markup {
                     strong { (workspace.name) @if workspace.is_organization { " (organization)" } }
                     span.faint { (connected(workspace)) } " "
                     @match trouble(workspace) {
-                        Some(trouble) => { span.bad { (trouble) ". Install it again." } }
+                        Some(trouble) => { span.bad { (marked(&capitalized(&trouble))) ". Install it again." } }
                         None => { span.good { "All scopes are granted" } }
                     }
                 }
@@ -96,18 +99,13 @@ fn connected(workspace: &Workspace) -> String {
     }
 }
 
-/// The installation's problem, if it has one.
-fn trouble(workspace: &Workspace) -> Option<String> {
-    let missing: Vec<&str> = SCOPES
-        .into_iter()
-        .filter(|scope| !workspace.scopes.iter().any(|has| has == scope))
-        .collect();
-    match (&workspace.refresh_error, workspace.has_token) {
-        (Some(error), _) => Some(format!("Its token cannot be refreshed: {error}")),
-        (None, false) => Some("It has no token".to_owned()),
-        (None, true) if missing.is_empty() => None,
-        (None, true) => Some(format!("It lacks {}", missing.join(", "))),
+/// The installation's problem, if it has one, as Slack's markup.
+pub(super) fn trouble(workspace: &Workspace) -> Option<String> {
+    let mut lacks = of_installation(workspace.has_token, &workspace.scopes);
+    if let Some(error) = &workspace.refresh_error {
+        lacks.push(format!("its token cannot be refreshed: {}", code(error)));
     }
+    (!lacks.is_empty()).then(|| lacks.join("; "))
 }
 
 /// Asks for the password, and then shows the first page: not every browser sends a password after a redirect.

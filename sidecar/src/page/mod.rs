@@ -1,9 +1,10 @@
 //! The pages for browsers.
 
+mod cache;
 mod guess;
 mod history;
 mod landing;
-mod look;
+mod markup;
 mod report;
 mod state;
 mod status;

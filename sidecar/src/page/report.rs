@@ -12,6 +12,7 @@ pub(super) struct Report {
     pub(super) queue: Vec<Worker>,
     pub(super) deliveries: Deliveries,
     pub(super) failures: Vec<Failures>,
+    pub(super) troubles: Vec<Unreached>,
     pub(super) backfills: Vec<Backfill>,
     pub(super) features: Vec<Feature>,
     pub(super) cache_columns: Vec<CacheColumn>,
@@ -72,6 +73,18 @@ pub(super) struct Failures {
     pub(super) age_seconds: Option<f64>,
 }
 
+/// Channels that cannot be reached now, for the same reason.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Unreached {
+    pub(super) error: String,
+    pub(super) needed: Option<String>,
+    pub(super) channels: i64,
+    pub(super) messages: i64,
+    /// Of some of them.
+    pub(super) names: Vec<String>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Backfill {
@@ -80,6 +93,7 @@ pub(super) struct Backfill {
     pub(super) target_table: String,
     pub(super) status: String,
     pub(super) percent: f64,
+    pub(super) rows_estimated: f64,
     pub(super) scanned: i64,
     pub(super) updated: i64,
     pub(super) rows_per_second: Option<f64>,

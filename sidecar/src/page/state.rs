@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
+use super::cache::Cache;
 use super::guess::Guesses;
-use super::look::Looks;
 use crate::database::SlackDatabase;
 use crate::pass_through::PassThrough;
 use crate::spool::Spool;
@@ -20,7 +20,7 @@ pub(crate) struct App {
     pub(super) pass_through: Option<Arc<PassThrough>>,
     pub(super) spool: Option<Arc<Spool>>,
     /// What viewers are shown.
-    pub(super) looks: Looks,
+    pub(super) cache: Cache,
     /// Wrong passwords of viewers.
     pub(super) guesses: Guesses,
 }
@@ -41,7 +41,7 @@ impl App {
             scopes,
             pass_through,
             spool,
-            looks: Looks::default(),
+            cache: Cache::default(),
             guesses: Guesses::default(),
         }
     }

@@ -12,13 +12,14 @@ use hyper::body::Bytes;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use tokio::time::Instant;
+use tracing::{Instrument, debug_span};
 use url::Url;
 
-use super::circle;
+use super::loop_guard;
 use super::settings::Settings;
 use super::trouble::Trouble;
 use crate::error::Error;
-use crate::http::HttpClient;
+use crate::http::{HttpClient, pass_trace_on};
 use crate::slack::Reply;
 
 /// Slack accepts no larger message.
@@ -122,19 +123,33 @@ impl Addresses {
         body: &Bytes,
         left: Duration,
     ) -> Result<Answer, Trouble> {
+        let span = debug_span!("gitlab", path);
+        let exchanging = self.exchange(place, path, headers, body, left);
+        exchanging.instrument(span).await
+    }
+
+    async fn exchange(
+        &self,
+        place: usize,
+        path: &'static str,
+        headers: &HeaderMap,
+        body: &Bytes,
+        left: Duration,
+    ) -> Result<Answer, Trouble> {
         let Address { base, client, .. } = &self.all[place];
         let mut target = base.clone().into_parts();
         target.path_and_query = Some(PathAndQuery::from_static(path));
         let target = Uri::from_parts(target).unwrap_or_default();
-        let mut request = Request::post(target).header(VIA, circle::OWN);
+        let mut request = Request::post(target).header(VIA, loop_guard::OWN);
         for name in &HEADERS {
             for value in headers.get_all(name) {
                 request = request.header(name, value);
             }
         }
-        let request = request
+        let mut request = request
             .body(Full::new(body.clone()))
             .map_err(|error| Trouble::Unreachable(error.to_string()))?;
+        pass_trace_on(request.headers_mut());
         let answer = client.exchange(request, left, LARGEST_ANSWER).await;
         let answer = answer.map_err(|error| Trouble::of(error, self.patience))?;
         Answer::read(answer.status, answer.body)

@@ -56,7 +56,7 @@ impl PassThrough {
                     false => (message, format!("*Commands of GitLab*\n{text}")),
                 }
             }
-            Some(Err(trouble)) => (json!({}), trouble.in_full()),
+            Some(Err(trouble)) => (json!({}), trouble.reply().text().to_owned()),
             None => (json!({}), TAKES_LONGER.to_owned()),
         };
         message["response_type"] = json!("ephemeral");

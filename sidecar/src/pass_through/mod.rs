@@ -4,20 +4,20 @@
 //! - [`address`]: GitLab's addresses, and requests to them
 //! - [`command`], [`request`]: slash commands, and everything else
 //! - [`trouble`]: errors, and what users are told about them
-//! - [`standing`]: what was observed of GitLab, for the status page
-//! - [`circle`]: GitLab's address may be our own
+//! - [`observed`]: what was observed of GitLab, for the status page
+//! - [`loop_guard`]: GitLab's address may be our own
 
 mod address;
-mod circle;
 mod command;
+mod loop_guard;
+mod observed;
 mod probe;
 mod request;
 mod settings;
-mod standing;
 mod state;
 mod trouble;
 
-pub(crate) use circle::refuse_own;
+pub(crate) use loop_guard::refuse_own;
 pub(crate) use probe::announce;
 pub(crate) use settings::{GitLab, Settings, gitlab_addresses};
 pub(crate) use state::PassThrough;

@@ -51,7 +51,7 @@ fn refused(interaction: &Interaction, trouble: &Trouble) -> Response {
     let field = interaction.view.first_input();
     match field.filter(|_| interaction.kind == "view_submission") {
         Some(field) => {
-            let errors = json!({ field: trouble.brief() });
+            let errors = json!({ field: trouble.in_modal() });
             Json(json!({ "response_action": "errors", "errors": errors })).into_response()
         }
         None => bad_gateway().into_response(),

@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tracing::{Instrument, Span, debug, info, warn};
+use tracing::{debug, info, warn};
 use url::Url;
 
 use super::address::{Addresses, Answer};
+use super::observed::{Seen, Standing};
 use super::settings::Settings;
-use super::standing::{Seen, Standing};
 use super::trouble::Trouble;
 use crate::alarm::raise;
 use crate::error::Error;
-use crate::http::{Counter, Timing, count, time};
+use crate::http::{Counter, Timing, count, for_request, time};
 use crate::late::Late;
 use crate::slack::{Original, SigningSecret};
 
@@ -120,7 +120,7 @@ impl PassThrough {
             }
         };
         let tasks = &self.late.finishing.tasks;
-        tasks.spawn(task.instrument(Span::current()));
+        tasks.spawn(for_request(task));
         None
     }
 

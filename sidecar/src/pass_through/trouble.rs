@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::http::ExchangeError;
+use crate::http::{ExchangeError, request_id};
 use crate::slack::Reply;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +68,7 @@ impl Trouble {
     }
 
     /// One line, for the user.
-    pub(super) fn brief(&self) -> String {
+    fn brief(&self) -> String {
         let (what, is_done) = match self {
             Self::Busy => (
                 "Too many requests are waiting for GitLab.".to_owned(),
@@ -98,6 +98,14 @@ impl Trouble {
                 format!("{what} Your request may be done or not: check before you try again.")
             }
             false => format!("{what} Nothing was done; try again later."),
+        }
+    }
+
+    /// The same where there is no markup.
+    pub(super) fn in_modal(&self) -> String {
+        match request_id() {
+            Some(id) => format!("{} (request {id})", self.brief()),
+            None => self.brief(),
         }
     }
 
@@ -134,7 +142,7 @@ impl Trouble {
     }
 
     /// For the user and for the operator.
-    pub(super) fn in_full(&self) -> String {
+    fn in_full(&self) -> String {
         let brief = self.brief();
         match self.hint() {
             Some(hint) => format!(":warning: {brief}\n_For the app's operator:_ {hint}"),
@@ -143,7 +151,7 @@ impl Trouble {
     }
 
     pub(super) fn reply(&self) -> Reply {
-        Reply::new(self.in_full())
+        Reply::failed(self.in_full())
     }
 }
 

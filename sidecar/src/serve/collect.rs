@@ -10,7 +10,7 @@ use tracing::debug;
 
 use crate::database::{MetricsReport, SlackDatabase};
 use crate::error::Error;
-use crate::http::{Gauge, Gauges, Last};
+use crate::http::{Cached, Gauge, Gauges};
 use crate::spool::Spool;
 
 const FRESH: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ pub(super) struct Collector {
     /// By the name of the pool.
     pools: Vec<(&'static str, SlackDatabase)>,
     spool: Option<Arc<Spool>>,
-    last: Last<Answer>,
+    last: Cached<Answer>,
     of_process: Gauges,
     of_database: Gauges,
 }
@@ -46,7 +46,7 @@ impl Collector {
             database,
             pools,
             spool,
-            last: Last::new(FRESH, 6 * FRESH),
+            last: Cached::new(FRESH, 6 * FRESH),
             of_process: Gauges::default(),
             of_database: Gauges::default(),
         }

@@ -202,7 +202,7 @@ impl Parts {
             .method_not_allowed_fallback(method_not_allowed)
             .fallback(not_found)
             .layer(from_fn(http::negotiate))
-            .layer(from_fn(http::hear))
+            .layer(from_fn(http::drain))
             .layer(from_fn(http::observe));
         let replies = late::ReplyWorkers {
             slack: slack.clone(),

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::markup::fit_lines;
+use crate::http::request_id;
 
 /// Slack truncates longer texts, or rejects them in a block.
 pub(crate) const LONGEST_TEXT: usize = 3_000;
@@ -63,6 +64,15 @@ impl Reply {
         }
     }
 
+    /// Says which request failed: whoever runs the app finds the cause in the log by it.
+    pub(crate) fn failed(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self::new(match request_note() {
+            Some(note) => format!("{text} {note}"),
+            None => text,
+        })
+    }
+
     /// With a button, if its value is one that Slack takes.
     pub(crate) fn with_button(self, button: Option<Button>) -> Self {
         let is_short = |it: &Button| it.value.chars().count() <= Button::LONGEST_VALUE;
@@ -87,7 +97,6 @@ impl Reply {
         message
     }
 
-    #[cfg(test)]
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
@@ -98,6 +107,11 @@ impl IntoResponse for Reply {
         let kind = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
         (kind, self.json().to_string()).into_response()
     }
+}
+
+/// The id of the request that is being answered, for somebody whom it failed.
+pub(crate) fn request_note() -> Option<String> {
+    request_id().map(|id| format!("(request {})", code(&id)))
 }
 
 /// Text from others, escaped so that it contains no links or mentions.

@@ -83,6 +83,45 @@ fn workers_that_do_not_come_are_asked_for_again() -> Result<()> {
 }
 
 #[test]
+fn a_run_that_cannot_be_resumed_keeps_no_other_from_it() -> Result<()> {
+    let mut client = counted("backfill_lost_one", 1_000)?;
+    client.batch_execute(
+        "create table other as select id, 0 as n from generate_series(1, 1000) id;
+         alter table other add primary key (id);
+         analyze other;
+         select lockstep.register_backfill_job('other', 'other', 'update other set n = n + 1 where {range}')",
+    )?;
+    let one = start(&mut client, "count", 1, AN_HOUR)?;
+    let other = start(&mut client, "other", 1, AN_HOUR)?;
+    for run in [one, other] {
+        wait_until(&mut client, run, "scanned >= 10 and cardinality(pids) = 1")?;
+    }
+    number(&mut client, TERMINATE)?;
+    for run in [one, other] {
+        wait_until(&mut client, run, "pids = '{}'")?;
+    }
+    client.batch_execute(&format!(
+        "create function refuse() returns trigger language plpgsql as $$begin raise 'refused by a test'; end$$;
+         create trigger refuse before update of status on lockstep_internal.backfill_run
+           for each row when (new.id = {one}) execute function refuse()"
+    ))?;
+    assert_eq!(resumed(&mut client)?, [other]);
+    assert_eq!(
+        progress(&mut client, one, "last_error")?,
+        "refused by a test"
+    );
+    wait_until(&mut client, other, "cardinality(pids) = 1")?;
+    // Not at once again.
+    assert_eq!(resumed(&mut client)?, [0; 0]);
+    client.batch_execute(
+        "drop trigger refuse on lockstep_internal.backfill_run;
+         update lockstep_internal.backfill_run set workers_asked_at = clock_timestamp() - interval '1 hour'",
+    )?;
+    assert_eq!(resumed(&mut client)?, [one]);
+    give_back_workers(&mut client)
+}
+
+#[test]
 fn runs_that_somebody_stopped_or_works_on_stay_as_they_are() -> Result<()> {
     let name = "backfill_not_lost";
     let mut client = counted(name, 1_000)?;
@@ -195,6 +234,12 @@ fn work_resumes_a_run_after_the_postmaster_was_killed() -> Result<()> {
     for _ in 0..2 {
         sidecars.push(work::Sidecar::start(&cluster.address("app"), &[])?);
     }
+    // One that finds no database as it starts ends with an error.
+    work::wait_for(
+        &mut client,
+        "the sidecars to start",
+        "select count(*) = 2 from lockstep_internal.job_runner",
+    )?;
     let run = begin(&mut client)?;
     cluster.kill_postmaster()?;
     cluster.resume()?;

@@ -12,7 +12,7 @@ mod lost;
 mod preview;
 mod refusal;
 mod rights;
-mod told;
+mod server_log;
 mod wait;
 mod worker;
 

@@ -1,17 +1,17 @@
 //! Chatops with three environments, a workspace with channels, and people who give commands.
 
 mod agree;
+mod answers;
 mod backfill;
-mod broken;
 mod busy;
-mod careful;
-mod case;
-mod elsewhere;
+mod connection;
+mod environments;
 mod flow;
-mod look;
+mod queries;
 mod release;
 mod right;
 mod rollout;
+mod safeguards;
 mod story;
 mod target;
 
@@ -31,6 +31,8 @@ use crate::database::{cluster, with_slack};
 use crate::slack_app::{COMMANDS, Sidecar, Stage, sidecar_url, with_projects};
 
 /// Shown until the answer is ready.
+const REQUEST: &str = "\nThe app's operator finds what failed in the log (request `";
+
 const LATER: &str = ":hourglass_flowing_sand: The answer takes a moment longer.";
 
 /// Projects group/one to group/three and the users root, ada and bob in each of pre, staging and production; production is also
@@ -53,6 +55,8 @@ pub(crate) struct Room {
 /// The answer to a command.
 #[derive(Debug)]
 pub(crate) struct Said {
+    /// The end of the line that names the request, if a part of it failed.
+    pub(crate) request: Option<String>,
     pub(crate) text: String,
     pub(crate) is_public: bool,
 }
@@ -206,8 +210,15 @@ impl Room {
     }
 
     fn said(&self, message: &Value) -> Said {
+        let text = self.named(message["text"].as_str().unwrap_or_default());
+        // Its id is another one each time.
+        let (text, request) = match text.split_once(REQUEST) {
+            Some((text, request)) => (text.to_owned(), Some(request.to_owned())),
+            None => (text, None),
+        };
         Said {
-            text: self.named(message["text"].as_str().unwrap_or_default()),
+            text,
+            request,
             is_public: message["response_type"] == "in_channel",
         }
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Result, ensure};
 
-use crate::chatops::case::check;
+use crate::chatops::answers::check;
 use crate::chatops::{Room, with_deployments};
 use crate::database::cluster;
 

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use crate::chatops::Room;
-use crate::chatops::case::check;
+use crate::chatops::answers::check;
 use crate::service_account::number;
 
 /// Slack escapes users picked from its list. Text that only looks like that may be another user's name in GitLab.

@@ -57,6 +57,18 @@ fn troubles_of_a_channel_end_when_it_is_reached() -> Result<()> {
         )?,
         "1#2"
     );
+    // What is no longer notified is no trouble, though its row is swept later.
+    let has_trouble =
+        "select has_trouble::text from lockstep_api.list_slack_integrations('A', null, id => 1)";
+    assert_eq!(text(&mut client, has_trouble)?, "true");
+    client.batch_execute(
+        r##"begin; update lockstep_internal.slack_notification set channels = '{#1}' where integration_id = 1"##,
+    )?;
+    assert_eq!(text(&mut client, has_trouble)?, "false");
+    let listed = "select (lockstep.status_report() -> 'troubles')::text";
+    assert_eq!(text(&mut client, listed)?, "[]");
+    client.batch_execute("rollback")?;
+    ensure!(text(&mut client, listed)?.contains(r##""names": ["#2"]"##));
     for (of, sqlstate, message) in [
         ("'B', null, 1", "P0002", "there is no integration 1"),
         ("'A', null, 99", "P0002", "there is no integration 99"),

@@ -34,6 +34,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("cache_column_state", Call("select lockstep_internal.cache_column_state(1)")),
     ("cancel_backfill", Call("select lockstep.cancel_backfill(1)")),
     ("cancel_job", Call("select lockstep.cancel_job(4); select lockstep.cancel_job(1)")),
+    ("channel_troubles", Call("select * from lockstep_internal.channel_troubles('mallory'); select * from lockstep_internal.channel_troubles('mallory', '{1}')")),
     ("chatops_backfills", Call("select lockstep_api.chatops_backfills(); select lockstep_api.chatops_backfills(1)")),
     ("chatops_close_incident", Call("select lockstep_api.chatops_close_incident({command}, 1)")),
     ("chatops_control_backfill", Call("select lockstep_api.chatops_control_backfill({command}, 1, 'resume')")),
@@ -100,6 +101,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("is_chatops_member", Call("select lockstep_api.is_chatops_member('T1', 'UADA', 'group-1/sub', 'mallory')")),
     ("is_project_within", Call("select lockstep_api.is_project_within(2, '{former,group-1}', 'mallory')")),
     ("is_feature_group", Call("select lockstep_internal.is_feature_group('mine')")),
+    ("is_schema", Call("select lockstep_internal.is_schema('mallory')")),
     ("issue_slack_install_ticket", Call("select lockstep.issue_slack_install_ticket(project_id => 2, schema => 'mallory'); select lockstep.issue_slack_install_ticket(group_id => 2, schema => 'mallory');
                                          select lockstep.issue_slack_install_ticket(organization_id => 1, schema => 'mallory')")),
     ("limit_worker", Call("select lockstep.limit_worker('W', 1, 9, '1 hour', by => 'key'); select lockstep.enqueue_job('W', concurrency_key => 'k') from generate_series(1, 2); select * from lockstep.claim_jobs(1, '{W}', 10); select * from lockstep.claim_jobs(1, '{W}', 10)")),

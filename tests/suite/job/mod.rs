@@ -1,5 +1,6 @@
 //! The queue for its callers: order, wake-ups, leases, retries, rights.
 
+mod lease;
 mod level;
 mod limit;
 mod limit_key;
@@ -8,16 +9,14 @@ mod network;
 mod rename;
 mod schedule;
 mod unique;
+mod wake;
 
 pub(crate) use network::noise;
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Result, ensure};
 use postgres::Client;
-use postgres::fallible_iterator::FallibleIterator;
 
-use crate::database::{self, cluster};
+use crate::database;
 use crate::service_account::number;
 use crate::surface::refusal::error_of;
 
@@ -115,201 +114,6 @@ fn a_job_for_later_waits_for_its_time() -> Result<()> {
         "update lockstep_internal.job set run_at = now() - interval '1 minute' where id = 1",
     )?;
     assert_eq!(claim(&mut client, runner, 10)?, [1]);
-    Ok(())
-}
-
-#[test]
-fn commit_wakes_and_rollback_does_not() -> Result<()> {
-    let mut client = queue("job_notify")?;
-    let mut listener = cluster()?.connect("job_notify")?;
-    listener.batch_execute("listen lockstep_job")?;
-    let waiting = runner(&mut listener)?;
-    // It listens, but has not announced that it waits.
-    client.batch_execute("select lockstep.enqueue_job('A')")?;
-    assert_eq!(claim(&mut client, waiting, 1)?.len(), 1);
-    listener.batch_execute("select 1")?;
-    assert!(listener.notifications().iter().next()?.is_none());
-    let waits = "select from lockstep.claim_jobs(1, '{A}', 1)";
-    listener.batch_execute(waits)?;
-    let mut heard = |client: &mut Client| -> Result<usize> {
-        // Notifications arrive in commit order, so after this one all earlier ones have arrived.
-        client.batch_execute("notify lockstep_job, 'last'")?;
-        let mut notifications = listener.notifications();
-        let mut iterator = notifications.timeout_iter(Duration::from_secs(60));
-        let mut count = 0;
-        while let Some(notification) = iterator.next()? {
-            if notification.payload() == "last" {
-                return Ok(count);
-            }
-            ensure!(notification.payload().is_empty(), "no payload is promised");
-            count += 1;
-        }
-        anyhow::bail!("the last notification did not come")
-    };
-    client.batch_execute("begin; select lockstep.enqueue_job('A'); rollback")?;
-    assert_eq!(heard(&mut client)?, 0);
-    assert_eq!(
-        number(&mut client, "select count(*) from lockstep_internal.job")?,
-        1
-    );
-    // It is not notified of other workers' jobs.
-    client.batch_execute("select lockstep.enqueue_job('B')")?;
-    assert_eq!(heard(&mut client)?, 0);
-    client.batch_execute(
-        "begin; savepoint s; select lockstep.enqueue_job('A'); rollback to s; commit",
-    )?;
-    assert_eq!(heard(&mut client)?, 0);
-    client
-        .batch_execute("select lockstep.enqueue_job('A', run_at => now() + interval '1 hour')")?;
-    assert_eq!(heard(&mut client)?, 0);
-    client.batch_execute("select lockstep.enqueue_job('A') from generate_series(1, 1000)")?;
-    assert_eq!(heard(&mut client)?, 1);
-    let runner = runner(&mut client)?;
-    assert_eq!(claim(&mut client, runner, 5)?.len(), 5);
-    assert_eq!(heard(&mut client)?, 0);
-    client.batch_execute(&format!("select lockstep.stop_runner({runner})"))?;
-    assert_eq!(heard(&mut client)?, 1);
-    // With two-phase commit nobody is notified, but the transaction is not refused.
-    client.batch_execute(
-        "begin; select lockstep.enqueue_job('A'); prepare transaction 'job_notify'",
-    )?;
-    client.batch_execute("commit prepared 'job_notify'")?;
-    assert_eq!(heard(&mut client)?, 0);
-    Ok(())
-}
-
-#[test]
-fn whoever_gets_what_he_asks_for_does_not_wait() -> Result<()> {
-    let mut client = queue("job_wait")?;
-    let mut listener = cluster()?.connect("job_wait")?;
-    listener.batch_execute("listen lockstep_job")?;
-    let runner = runner(&mut listener)?;
-    let waiting = "select count(*) from pg_locks where locktype = 'advisory' and objsubid = 19544";
-    for (jobs, waits) in [(0, 1), (1, 1), (2, 0), (3, 0), (0, 1)] {
-        client.execute(
-            "select lockstep.enqueue_job('A') from generate_series(1, $1)",
-            &[&jobs],
-        )?;
-        claim(&mut listener, runner, 2)?;
-        // One bit for each of the two workers.
-        assert_eq!(number(&mut client, waiting)?, 2 * waits, "{jobs} jobs");
-    }
-    drop(listener);
-    let begun = Instant::now();
-    while number(&mut client, waiting)? > 0 {
-        ensure!(begun.elapsed() < Duration::from_secs(60), "it still waits");
-    }
-    Ok(())
-}
-
-#[test]
-fn lost_runner_leaves_its_jobs_to_others() -> Result<()> {
-    let mut client = queue("job_lost")?;
-    client.batch_execute("select lockstep.enqueue_job('A') from generate_series(1, 3)")?;
-    let first = runner(&mut client)?;
-    let second = runner(&mut client)?;
-    assert_eq!(claim(&mut client, first, 2)?, [1, 2]);
-    assert_eq!(claim(&mut client, second, 10)?, [3]);
-    // It cannot touch another runner's jobs.
-    for call in ["complete_jobs", "release_jobs"] {
-        let refused: Vec<i64> = client
-            .query_one(&format!("select lockstep.{call}($1, '{{3}}')"), &[&first])?
-            .get(0);
-        assert_eq!(refused, [3], "{call}");
-    }
-    let error = error_of(
-        &mut client,
-        &format!("select lockstep.fail_job({first}, 3, 'no')"),
-    )?;
-    assert_eq!(error.code().code(), "55000", "{error}");
-    lapse(&mut client, first)?;
-    // Nobody has taken over: a call of the runner itself keeps it alive.
-    client.batch_execute(&format!("select lockstep.runner_heartbeat({first})"))?;
-    assert_eq!(claim(&mut client, second, 10)?, [0_i64; 0]);
-    lapse(&mut client, first)?;
-    assert_eq!(claim(&mut client, second, 10)?, [1, 2]);
-    for call in [
-        format!("lockstep.runner_heartbeat({first})"),
-        format!("lockstep.claim_jobs({first}, '{{A}}')"),
-        format!("lockstep.complete_job({first}, 1)"),
-        format!("lockstep.fail_job({first}, 1, 'late')"),
-    ] {
-        let error = error_of(&mut client, &format!("select {call}"))?;
-        assert_eq!(error.code().code(), "55000", "{call}: {error}");
-    }
-    let refused_jobs: Vec<i64> = client
-        .query_one("select lockstep.complete_jobs($1, '{2, 1}')", &[&first])?
-        .get(0);
-    assert_eq!(refused_jobs, [2, 1]);
-    assert_eq!(
-        number(
-            &mut client,
-            "select count(*) from lockstep_internal.job where losses = 1"
-        )?,
-        2
-    );
-    let refused_jobs: Vec<i64> = client
-        .query_one(
-            "select lockstep.complete_jobs($1, '{3, 2, 1, 1}')",
-            &[&second],
-        )?
-        .get(0);
-    assert_eq!(refused_jobs, [0_i64; 0]);
-    assert_eq!(
-        number(&mut client, "select count(*) from lockstep_internal.job")?,
-        0
-    );
-    Ok(())
-}
-
-/// The answer to a claim was lost with the connection: the runner names the jobs it knows.
-#[test]
-fn jobs_that_a_runner_does_not_know_of_are_given_back() -> Result<()> {
-    let mut client = queue("job_unknown")?;
-    client.batch_execute("select lockstep.enqueue_job('A') from generate_series(1, 5)")?;
-    let first = runner(&mut client)?;
-    let second = runner(&mut client)?;
-    assert_eq!(claim(&mut client, first, 4)?, [1, 2, 3, 4]);
-    assert_eq!(claim(&mut client, second, 1)?, [5]);
-    let released = format!("select lockstep.release_other_jobs({first}, '{{2, 4, 5, null}}')");
-    assert_eq!(number(&mut client, &released)?, 2);
-    assert_eq!(number(&mut client, &released)?, 0);
-    assert_eq!(claim(&mut client, second, 10)?, [1, 3]);
-    assert_eq!(
-        number(
-            &mut client,
-            "select sum(failures + losses) from lockstep_internal.job"
-        )?,
-        0
-    );
-    client.execute("select lockstep.stop_runner($1)", &[&first])?;
-    let error = error_of(&mut client, &released)?;
-    assert_eq!(error.code().code(), "55000", "{error}");
-    Ok(())
-}
-
-#[test]
-fn job_that_takes_runner_after_runner_along_is_dead() -> Result<()> {
-    let mut client = queue("job_poison")?;
-    client.batch_execute(
-        "select lockstep.define_worker('A', 0, false); select lockstep.enqueue_job('A')",
-    )?;
-    let mut losses = 0;
-    loop {
-        let lost = runner(&mut client)?;
-        if claim(&mut client, lost, 1)?.is_empty() {
-            break;
-        }
-        losses += 1;
-        lapse(&mut client, lost)?;
-    }
-    assert_eq!(losses, 20);
-    let row = client.query_one("select losses, last_error from lockstep.dead_jobs", &[])?;
-    assert_eq!(row.get::<_, i32>(0), 20);
-    assert!(
-        row.get::<_, &str>(1)
-            .contains("the lease of its runner test ended")
-    );
     Ok(())
 }
 

@@ -1,16 +1,15 @@
-//! Webhooks that are refused, and webhooks that arrive twice.
+//! Webhooks that are refused, and what is read of those that are taken.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::thread;
 
-use anyhow::{Context, Result, anyhow, ensure};
-use lockstep_tests::gitlab::{Webhook, pipeline, push};
+use anyhow::{Context, Result, ensure};
+use lockstep_tests::gitlab::{Webhook, push};
 use lockstep_tests::http::Reply;
 use serde_json::{Value, json};
 
 use crate::concurrency::PATIENCE;
-use crate::database::cluster;
 use crate::notification::app::{Scene, TOKEN, assert_taken};
 use crate::slack_app::Sidecar;
 
@@ -18,14 +17,14 @@ pub(crate) const SIGNING_TOKEN: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3OD
 pub(crate) const OTHER_SIGNING_TOKEN: &str = "whsec_ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=";
 
 /// A scene whose project 1 notifies #general.
-fn scene(name: &str, arguments: &[&str]) -> Result<(Scene, String)> {
+pub(super) fn scene(name: &str, arguments: &[&str]) -> Result<(Scene, String)> {
     let mut scene = Scene::with(name, arguments)?;
     let general = scene.channel("general");
     scene.set("project_id", 1, &json!({ "channels": ["#general"] }))?;
     Ok((scene, general))
 }
 
-fn assert_problem(reply: &Reply, status: u16) -> Result<()> {
+pub(super) fn assert_problem(reply: &Reply, status: u16) -> Result<()> {
     ensure!(
         reply.status == status,
         "{} instead of {status}: {}",
@@ -315,191 +314,6 @@ fn what_is_no_json_is_refused_and_what_tells_nothing_is_taken() -> Result<()> {
             .try_for_each(|sender| sender.join().ok().context("it panicked")?)
     })?;
     assert_eq!(scene.settled(&general)?.len(), 8);
-    Ok(())
-}
-
-#[test]
-fn event_that_comes_twice_is_told_once() -> Result<()> {
-    let (mut scene, general) = scene("notification_twice", &[])?;
-    let event = push(1, "Boil the water");
-    let with_key = scene.webhook.clone();
-    let without_key = scene.webhook.clone().without_key();
-    let mut told = 0;
-    for webhook in [with_key, without_key] {
-        let key = webhook.key();
-        assert_taken(&webhook.send_as(&key, &event)?, 1)?;
-        for _ in 0..3 {
-            let reply = webhook.send_as(&key, &event)?;
-            assert_eq!(reply.status, 200);
-            assert_eq!(reply.json()?, json!({ "duplicate": true }));
-        }
-        // Another event may have identical content.
-        assert_taken(&webhook.send(&event)?, 1)?;
-        told += 2;
-    }
-    assert_eq!(scene.settled(&general)?.len(), told);
-    Ok(())
-}
-
-/// GitLab sends an event by a system hook and by the project's webhook.
-#[test]
-fn event_of_two_webhooks_is_told_once() -> Result<()> {
-    let (mut scene, general) = scene("notification_copies", &[])?;
-    let event = push(1, "Boil the water");
-    let webhooks = ["system", "project"].map(|uuid| scene.webhook.clone().with_uuid(uuid));
-    let duplicate = json!({ "duplicate": true });
-    for turn in 1..3 {
-        let [first, second] = &webhooks;
-        assert_taken(&first.send(&event)?, 1)?;
-        assert_eq!(second.send(&event)?.json()?, duplicate, "{turn}");
-    }
-    assert_eq!(scene.settled(&general)?.len(), 2);
-    Ok(())
-}
-
-#[test]
-fn events_without_a_key_differ_by_what_they_say() -> Result<()> {
-    let (mut scene, general) = scene("notification_bodies", &[])?;
-    let webhook = scene.webhook.clone().without_key();
-    let key = webhook.key();
-    // Webhooks caused by one action have the same event UUID.
-    assert_taken(&webhook.send_as(&key, &push(1, "One cup"))?, 1)?;
-    assert_taken(&webhook.send_as(&key, &push(1, "Two cups"))?, 1)?;
-    assert_eq!(scene.settled(&general)?.len(), 2);
-    Ok(())
-}
-
-#[test]
-fn event_that_comes_from_everywhere_at_once_is_told_once() -> Result<()> {
-    let (mut scene, general) = scene("notification_at_once", &[])?;
-    let token = format!("--gitlab-token={TOKEN}");
-    let other = Sidecar::start(&scene.stage.url, &scene.stage.slack, &[&token])?;
-    other.wait_until_ready()?;
-    let other = Webhook::new(&other.base, PATIENCE).with_token(TOKEN);
-    let event = push(1, "Boil the water");
-    let answers = thread::scope(|scope| -> Result<Vec<Value>> {
-        let one = &scene.webhook;
-        let senders: Vec<_> = (0..16)
-            .map(|number| {
-                let webhook = match number % 2 {
-                    0 => one,
-                    _ => &other,
-                };
-                let event = &event;
-                scope.spawn(move || webhook.send_as("the-same", event)?.json())
-            })
-            .collect();
-        senders
-            .into_iter()
-            .map(|sender| sender.join().ok().context("it panicked")?)
-            .collect()
-    })?;
-    let first = json!({ "deliveries": 1 });
-    let again = json!({ "duplicate": true });
-    let firsts = answers.iter().filter(|answer| **answer == first).count();
-    let agains = answers.iter().filter(|answer| **answer == again).count();
-    assert_eq!((firsts, agains), (1, 15), "{answers:?}");
-    assert_eq!(scene.settled(&general)?.len(), 1);
-    Ok(())
-}
-
-/// A refused event is accepted when it is sent again correctly: its key is not used up.
-#[test]
-fn key_of_a_refused_event_is_free() -> Result<()> {
-    let (mut scene, general) = scene("notification_free_key", &[])?;
-    let key = scene.webhook.key();
-    assert_ignored(&scene.webhook.send_as(&key, &push(404, "Boil"))?, "project")?;
-    scene.stage.client.batch_execute(
-        "insert into projects (id, name, path, namespace_id) values (404, 'x', 'x', 1)",
-    )?;
-    scene.connect("project_id", 404)?;
-    scene.set("project_id", 404, &json!({ "channels": ["#general"] }))?;
-    assert_taken(&scene.webhook.send_as(&key, &push(404, "Boil"))?, 1)?;
-    assert_eq!(scene.settled(&general)?.len(), 1);
-    Ok(())
-}
-
-/// A publisher with a long transaction delays dependent events, and no others.
-#[test]
-fn open_transaction_holds_up_no_other_event() -> Result<()> {
-    let name = "notification_open";
-    let (mut scene, general) = scene(name, &[])?;
-    scene.tell(&push(1, "Boil the water"), 1)?;
-    let mut other = cluster()?.connect(name)?;
-    let mut open = other.transaction()?;
-    open.execute(
-        "select from lockstep.publish_event($1::text::jsonb)",
-        &[&pipeline(1, 41, "failed").to_string()],
-    )?;
-    let webhook = Webhook::new(&scene.stage.sidecar.base, PATIENCE).with_token(TOKEN);
-    let (held, taken) = thread::scope(|scope| -> Result<(Reply, Reply)> {
-        let held = scope.spawn(|| webhook.send(&pipeline(1, 42, "success")));
-        // Queued behind the other one.
-        scene
-            .stage
-            .client
-            .query_one("select pg_sleep(0.2)::text", &[])?;
-        let taken = webhook.send(&push(1, "Brew the tea"))?;
-        let held = held.join().map_err(|_| anyhow!("it broke off"))??;
-        Ok((held, taken))
-    })?;
-    assert_problem(&held, 503)?;
-    assert_taken(&taken, 1)?;
-    open.rollback()?;
-    assert_taken(&webhook.send(&pipeline(1, 42, "failed"))?, 1)?;
-    assert_eq!(scene.settled(&general)?.len(), 3);
-    Ok(())
-}
-
-/// While someone's transaction delays a few projects, the others are notified as usual.
-#[test]
-fn trouble_of_some_projects_is_theirs_alone() -> Result<()> {
-    let name = "notification_aside";
-    let (mut scene, _) = scene(name, &[])?;
-    scene.stage.client.batch_execute(
-        "insert into projects (id, name, path, namespace_id) select n, 'p' || n, 'p' || n, 1 from generate_series(1001, 1040) n",
-    )?;
-    for project in [1001, 1002, 1003, 1004, 1005] {
-        scene.connect("project_id", project)?;
-        scene.set("project_id", project, &json!({ "channels": ["#general"] }))?;
-    }
-    let mut other = cluster()?.connect(name)?;
-    let mut open = other.transaction()?;
-    for project in [1001, 1002, 1003, 1004, 1005] {
-        open.execute(
-            "select from lockstep.publish_event($1::text::jsonb)",
-            &[&pipeline(project, 41, "failed").to_string()],
-        )?;
-    }
-    let webhook = Webhook::new(&scene.stage.sidecar.base, PATIENCE).with_token(TOKEN);
-    let held = thread::scope(|scope| -> Result<Vec<u16>> {
-        let held: Vec<_> = (1001..=1005)
-            .map(|project| {
-                let webhook = &webhook;
-                scope.spawn(move || webhook.send(&pipeline(project, 42, "success")))
-            })
-            .collect();
-        // Half of them are in the same queue.
-        for project in 1006..=1040 {
-            let reply = webhook.send(&push(project, "Boil the water"))?;
-            ensure!(reply.status == 200, "{project}: {}", reply.text());
-        }
-        ensure!(
-            held.iter().all(|held| !held.is_finished()),
-            "they came last"
-        );
-        let statuses = held.into_iter().map(|held| {
-            let reply = held.join().map_err(|_| anyhow!("it broke off"))??;
-            Ok(reply.status)
-        });
-        statuses.collect()
-    })?;
-    // None of them was accepted.
-    assert_eq!(held, [503; 5]);
-    open.rollback()?;
-    for project in 1001..=1005 {
-        assert_taken(&webhook.send(&pipeline(project, 42, "failed"))?, 1)?;
-    }
     Ok(())
 }
 

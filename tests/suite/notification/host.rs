@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::database::cluster;
 use crate::notification::filter::push;
-use crate::notification::level::GROUPS;
+use crate::notification::inheritance::GROUPS;
 use crate::notification::publish::{event, outcome, outcomes, publish, told};
 use crate::service_account::number;
 

@@ -16,7 +16,7 @@ insert into users (id, username, organization_id) values (3, 'ada', 1), (4, 'bob
 insert into chat_names (user_id, team_id, chat_id) values (3, 'A', 'U3'), (4, 'A', 'U4'), (5, 'A', 'U5'), (3, 'B', 'U9');
 insert into members (access_level, source_id, source_type, user_id) values (40, 1, 'Namespace', 3), (20, 1, 'Project', 4)";
 
-fn people(name: &str) -> Result<Client> {
+pub(super) fn people(name: &str) -> Result<Client> {
     let mut client = told(name)?;
     host::run(&mut client, host::MEMBERS)?;
     client.batch_execute(PEOPLE)?;
@@ -28,18 +28,18 @@ fn people(name: &str) -> Result<Client> {
 }
 
 /// An event of project 1 by that user.
-fn by(user: i64, kind: &str, attributes: Value, more: Value) -> Value {
+pub(super) fn by(user: i64, kind: &str, attributes: Value, more: Value) -> Value {
     let mut event = event(kind, 1, more);
     event["user"] = json!({"id": user, "username": "somebody"});
     event["object_attributes"] = attributes;
     event
 }
 
-fn users(ids: &[i64]) -> Value {
+pub(super) fn users(ids: &[i64]) -> Value {
     ids.iter().map(|id| json!({"id": id})).collect()
 }
 
-fn opened(by_user: i64, reviewers: &[i64]) -> Value {
+pub(super) fn opened(by_user: i64, reviewers: &[i64]) -> Value {
     let more = json!({"reviewers": users(reviewers), "assignees": []});
     by(
         by_user,
@@ -49,13 +49,13 @@ fn opened(by_user: i64, reviewers: &[i64]) -> Value {
     )
 }
 
-fn choose(client: &mut Client, user: &str, choices: &Value) -> Result<Value> {
+pub(super) fn choose(client: &mut Client, user: &str, choices: &Value) -> Result<Value> {
     let query = format!("select lockstep_api.set_slack_person('A', null, '{user}', '{choices}')");
     json_of(client, &query)
 }
 
 /// What is decided of each person: user, Slack user, outcome.
-fn explained(client: &mut Client, event: &Value) -> Result<Vec<String>> {
+pub(super) fn explained(client: &mut Client, event: &Value) -> Result<Vec<String>> {
     let rows = client.query(
         "select concat_ws(' ', user_id, nullif(array_to_string(channels, ','), ''), outcome)
            from lockstep.explain_event($1::text::jsonb) where user_id is not null",
@@ -65,7 +65,7 @@ fn explained(client: &mut Client, event: &Value) -> Result<Vec<String>> {
 }
 
 /// Publishes an event; returns its deliveries: the channel, its mentions, and whether it waits.
-fn sent(client: &mut Client, event: &Value) -> Result<Vec<String>> {
+pub(super) fn sent(client: &mut Client, event: &Value) -> Result<Vec<String>> {
     client.batch_execute(
         "delete from lockstep_internal.slack_delivery; delete from lockstep_internal.pipeline_status",
     )?;
@@ -270,172 +270,6 @@ fn direct_messages_need_the_role_to_read_them() -> Result<()> {
             );
         }
     }
-    Ok(())
-}
-
-/// Quiet hours are those of the person's time zone.
-#[test]
-fn quiet_hours_have_a_time_zone() -> Result<()> {
-    let mut client = people("person_quiet")?;
-    for (zone, is_quiet) in [("UTC", false), ("Asia/Tokyo", true)] {
-        let hours = json_of(
-            &mut client,
-            "select jsonb_build_object('from', to_char(t.at - interval '2 hours', 'HH24:MI'), 'until', to_char(t.at + interval '2 hours', 'HH24:MI'))
-               from (select now() at time zone 'Asia/Tokyo') t (at)",
-        )?;
-        let mut quiet = hours;
-        quiet["time_zone"] = json!(zone);
-        let shown = choose(&mut client, "U3", &json!({"quiet_hours": quiet}))?;
-        assert_eq!(shown["quiet_hours"], quiet);
-        let expected = if is_quiet {
-            "3 quiet_hours"
-        } else {
-            "3 mentioned"
-        };
-        assert_eq!(
-            explained(&mut client, &opened(6, &[3]))?,
-            [expected],
-            "{zone}"
-        );
-    }
-    Ok(())
-}
-
-/// A message to somebody who is not to be disturbed waits, and its channel with it; others do not.
-#[test]
-fn direct_messages_wait_for_the_end_of_quiet_hours() -> Result<()> {
-    let mut client = people("person_wait")?;
-    let quiet = json!({"from": "00:00", "until": "00:00", "time_zone": "UTC"});
-    choose(
-        &mut client,
-        "U3",
-        &json!({"direct_messages": true, "quiet_hours": quiet}),
-    )?;
-    choose(&mut client, "U4", &json!({"direct_messages": true}))?;
-    publish(&mut client, &opened(6, &[3, 4]))?;
-    let claim = "select coalesce(string_agg(channel || ' ' || coalesce(mentions, '-'), ', ' order by channel), '')
-                   from lockstep_api.claim_deliveries(10, '1 minute', 1000)";
-    let claimed: String = client.query_one(claim, &[])?.get(0);
-    assert_eq!(claimed, "#c U4, U4 -");
-    let held = "select count(*) from lockstep_internal.slack_channel where channel = 'U3' and not_before > now()";
-    assert_eq!(crate::service_account::number(&mut client, held)?, 1);
-    // Nobody is to be alarmed by it.
-    client.batch_execute("update lockstep_internal.slack_delivery set created_at = now() - interval '2 hours' where not_before is not null")?;
-    for age in [
-        "select (lockstep.metrics_report() #>> '{deliveries, oldest_seconds}')::float8",
-        "select extract(epoch from now() - (lockstep.status_report() #>> '{deliveries, oldest}')::timestamptz)::float8",
-        "select extract(epoch from now() - min(oldest))::float8 from lockstep.slack_delivery_status",
-    ] {
-        let age: f64 = client.query_one(age, &[])?.get(0);
-        assert!(age < 3_600.0, "{age}");
-    }
-    client.batch_execute(
-        "update lockstep_internal.slack_delivery set not_before = now() where not_before is not null;
-         update lockstep_internal.slack_channel set not_before = '-infinity' where channel = 'U3'",
-    )?;
-    let claimed: String = client.query_one(claim, &[])?.get(0);
-    assert_eq!(claimed, "U3 -");
-    Ok(())
-}
-
-/// What has waited is sent if its reader still may see it and still wants it; what waits behind it is not held up.
-#[test]
-fn access_is_checked_again_after_quiet_hours() -> Result<()> {
-    let mut client = people("person_access")?;
-    let quiet = json!({"direct_messages": true, "quiet_hours": {"from": "00:00", "until": "00:00", "time_zone": "UTC"}});
-    let keeps = "select 1";
-    for (what, then, expected) in [
-        ("nothing", keeps, "2 waiting"),
-        (
-            "removed",
-            "delete from members where user_id = 4",
-            "2 no_access",
-        ),
-        (
-            "a guest",
-            "update members set access_level = 10 where user_id = 4",
-            "1 no_access, 1 waiting",
-        ),
-        (
-            "blocked",
-            "update users set state = 'blocked' where id = 4",
-            "2 no_access",
-        ),
-        (
-            "not linked",
-            "delete from chat_names where user_id = 4",
-            "2 no_access",
-        ),
-        (
-            // While this was published.
-            "said no",
-            "update lockstep_internal.slack_person set direct_messages = false",
-            "2 no_access",
-        ),
-    ] {
-        client.batch_execute(
-            "delete from lockstep_internal.slack_delivery; delete from lockstep_internal.event; delete from lockstep_internal.slack_channel;
-             delete from members where user_id = 4; delete from chat_names where user_id = 4; update users set state = 'active' where id = 4;
-             insert into chat_names (user_id, team_id, chat_id) values (4, 'A', 'U4');
-             insert into members (access_level, source_id, source_type, user_id) values (20, 1, 'Project', 4)",
-        )?;
-        choose(&mut client, "U4", &quiet)?;
-        publish(&mut client, &opened(6, &[4]))?;
-        let issue = json!({"assignees": users(&[4])});
-        let issue = by(6, "issue", json!({"action": "open", "author_id": 3}), issue);
-        publish(&mut client, &issue)?;
-        client.batch_execute(then)?;
-        client.batch_execute(
-            "update lockstep_internal.slack_delivery set not_before = now() where not_before is not null",
-        )?;
-        let claim = "select count(*) from lockstep_api.claim_deliveries(10, '1 minute', 1000)";
-        crate::service_account::number(&mut client, claim)?;
-        let states = "select string_agg(concat_ws(' ', n, state), ', ' order by state)
-             from (select count(*) as n, coalesce(d.error, d.status) as state
-                     from lockstep_internal.slack_delivery d join lockstep_internal.slack_channel c on c.id = d.channel
-                    where c.channel = 'U4' group by 2) s";
-        let found: String = client.query_one(states, &[])?.get(0);
-        assert_eq!(found, expected, "{what}");
-    }
-    Ok(())
-}
-
-/// Who turns direct messages off gets none that waits, and who ends the quiet hours gets them at once.
-#[test]
-fn a_choice_is_for_what_waits_as_well() -> Result<()> {
-    let mut client = people("person_settled")?;
-    let quiet = json!({"direct_messages": true, "quiet_hours": {"from": "00:00", "until": "00:00", "time_zone": "UTC"}});
-    for (choice, states, claimed) in [
-        (json!({"mentions": false}), "waiting later", ""),
-        (json!({"direct_messages": false}), "failed no_access", ""),
-        (json!({"quiet_hours": null}), "waiting", "U4"),
-    ] {
-        client.batch_execute(
-            "delete from lockstep_internal.slack_delivery; delete from lockstep_internal.slack_channel; delete from lockstep_internal.slack_person",
-        )?;
-        choose(&mut client, "U4", &quiet)?;
-        publish(&mut client, &opened(6, &[4]))?;
-        let claim = "select coalesce(string_agg(channel, ' ' order by channel), '') from lockstep_api.claim_deliveries(10, '1 minute', 1000)";
-        // From now on its channel waits.
-        let before: String = client.query_one(claim, &[])?.get(0);
-        assert_eq!(before, "#c");
-        choose(&mut client, "U4", &choice)?;
-        let state = "select concat_ws(' ', d.status, d.error, case when d.status = 'waiting' and d.not_before > now() then 'later' end)
-                       from lockstep_internal.slack_delivery d join lockstep_internal.slack_channel c on c.id = d.channel where c.channel = 'U4'";
-        let found: String = client.query_one(state, &[])?.get(0);
-        assert_eq!(found, states, "{choice}");
-        let after: String = client.query_one(claim, &[])?.get(0);
-        assert_eq!(after, claimed, "{choice}");
-    }
-    // A hold for another reason stays.
-    choose(&mut client, "U4", &quiet)?;
-    publish(&mut client, &opened(6, &[4]))?;
-    client.batch_execute(
-        "update lockstep_internal.slack_channel set not_before = 'infinity' where channel = 'U4'",
-    )?;
-    choose(&mut client, "U4", &json!({"quiet_hours": null}))?;
-    let held = "select count(*) from lockstep_internal.slack_channel where channel = 'U4' and not_before = 'infinity'";
-    assert_eq!(crate::service_account::number(&mut client, held)?, 1);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Publishers: with which rights, under which search path, on which GitLab version.
 
 use crate::notification::batch::{DELIVERIES, batch, row_of};
-use crate::notification::level::GROUPS;
+use crate::notification::inheritance::GROUPS;
 use crate::notification::publish::{event, kinds, outcomes, publish, publish_as, told};
 use crate::service_account::number;
 use crate::slack::rights::EVIL;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::concurrency::{pid_of, settle};
 use crate::database::cluster;
-use crate::notification::level::GROUPS;
+use crate::notification::inheritance::GROUPS;
 use crate::notification::publish::{event, publish, told};
 use crate::surface::refusal::refused;
 

@@ -1,14 +1,15 @@
 //! Slack requests that belong to GitLab are passed on: through a sidecar, between a fake Slack and a stand-in for GitLab.
 
-mod away;
 mod check;
-mod circle;
 mod command;
 mod fault;
+mod loop_guard;
 mod modal;
 mod path;
 mod request;
 mod slow;
+mod trace;
+mod unavailable;
 
 use std::net::TcpListener;
 

@@ -76,7 +76,7 @@ pub(crate) fn enqueue(client: &mut Client, worker: &str, args: &str) -> Result<i
     Ok(row.get(0))
 }
 
-fn wait_for(client: &mut Client, what: &str, query: &str) -> Result<()> {
+pub(crate) fn wait_for(client: &mut Client, what: &str, query: &str) -> Result<()> {
     let begun = Instant::now();
     while !client.query_one(query, &[])?.get::<_, bool>(0) {
         if begun.elapsed() > PATIENCE {

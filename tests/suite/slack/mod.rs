@@ -6,7 +6,7 @@ mod install;
 mod manager;
 mod message;
 mod moves;
-mod notice;
+mod new_workspace;
 mod propagation;
 pub(crate) mod rights;
 pub(crate) mod sdk;

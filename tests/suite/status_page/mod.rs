@@ -2,6 +2,7 @@
 
 mod password;
 mod plot;
+mod same;
 
 use anyhow::{Result, ensure};
 use base64::Engine;

@@ -36,6 +36,9 @@ insert into lockstep_internal.slack_delivery (schema, event, integration_id, sla
   select 'public', e.id, 1, 1, c.id, c.id, 'http_500', now() - interval '1000 seconds' from lockstep_internal.event e, lockstep_internal.slack_channel c where c.channel ~ 'deploys';
 insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, error, status, done_at)
   select 'public', e.id, 1, 1, c.id, c.id, 'is_archived', 'failed', now() from lockstep_internal.event e, lockstep_internal.slack_channel c where c.channel = '#old';
+insert into lockstep_internal.slack_channel_trouble (schema, integration_id, team_id, channel, error, since, last_at)
+  values ('public', 1, 'T1', '#old', 'is_archived', now(), now());
+do $$begin perform lockstep.set_slack_notifications(1, '{\"channels\": [\"#old\"]}'); end$$;
 insert into lockstep_internal.job (worker, args, priority, run_at, status, retries, keeps_dead, died_at)
   values ('IrkerWorker', '{}', 0, now(), 'dead', 3, true, now()), ('Nobody::TakesThis', '{}', 0, now() - interval '1 hour', 'waiting', 3, true, null);
 do $$begin perform lockstep.set_feature('flag_' || g, g % 2 = 0) from generate_series(1, 40) g; end$$";
@@ -71,13 +74,13 @@ fn the_page_is_for_everybody() -> Result<()> {
                      document.querySelectorAll('time[datetime]').length > 4]",
             &json!([]),
         )?;
-        // Two lines of two plots, the oldest message, drift, and the backfill that runs.
+        // Two lines of two plots, the oldest message, drift, and two of the backfill that runs.
         assert_eq!(
             seen,
             json!([
                 "6 problems · Status · GitLab for Slack",
                 true,
-                7,
+                8,
                 screen == DESK,
                 true
             ]),
@@ -96,7 +99,7 @@ fn the_page_is_for_everybody() -> Result<()> {
     text.open(&url)?;
     let problems = text.text_of("#problems")?;
     for words in [
-        "1 message was not delivered to #old: is_archived",
+        "#old: the channel is archived: choose another (is_archived); one message was not sent",
         "A message has been waiting for ",
         "1 job of IrkerWorker failed for good",
         "A job of Nobody::TakesThis has been waiting or running for ",

@@ -6,7 +6,7 @@ use lockstep_tests::host::Layout;
 use crate::database::with_slack;
 use crate::surface::refusal::refused;
 
-const MISTAKES: [(&str, &str, &str); 23] = [
+const MISTAKES: [(&str, &str, &str); 26] = [
     (
         "lockstep.set_feature_percentage('new hook', 12)",
         "42602",
@@ -95,6 +95,21 @@ const MISTAKES: [(&str, &str, &str); 23] = [
     ),
     (
         "lockstep.status_report(schema => 'nope')",
+        "3F000",
+        "\"nope\"",
+    ),
+    (
+        "lockstep.status_history(schema => 'nope')",
+        "3F000",
+        "\"nope\"",
+    ),
+    (
+        "lockstep.drift_checks(schema => 'nope')",
+        "3F000",
+        "\"nope\"",
+    ),
+    (
+        "lockstep.metrics_report(schema => 'nope')",
         "3F000",
         "\"nope\"",
     ),

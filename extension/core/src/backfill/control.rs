@@ -2,8 +2,8 @@
 
 use super::jobs::{hold_function, registry};
 use super::runs::{
-    LOOK_EVERY_MS, NewRun, Next, Range, Run, Settings, Status, Worker, is_changed, presence, step,
-    told, worker,
+    LOOK_EVERY_MS, NewRun, Next, Range, Run, Settings, Status, Worker, is_changed, presence,
+    server_log, step, worker,
 };
 use crate::error::{BackfillError, Error, OrRaise, Result, required};
 use lockstep_server::host::Relation;
@@ -107,7 +107,7 @@ fn begin(job: &str, table: Option<Oid>, workers: i32, settings: &Value) -> Resul
         rows_estimated: task.table.rows_estimated(),
     };
     if let Some(run) = new.insert()? {
-        told::begun(&Run::lock(run)?.name(), workers);
+        server_log::begun(&Run::lock(run)?.name(), workers);
         return Ok(Begun::New(run));
     }
     // It may have ended just now.

@@ -6,9 +6,10 @@ use super::control::go_on;
 use super::runs::Run;
 use crate::error::{OrRaise, Result};
 use crate::home;
-use lockstep_server::OwnStatement;
 use lockstep_server::kept;
+use lockstep_server::{OwnStatement, attempt};
 use pgrx::prelude::*;
+use std::panic::AssertUnwindSafe;
 
 kept! {
     // Who looks at the same moment skips the run, and later finds that workers have been asked for. These take a moment; where they
@@ -29,7 +30,7 @@ create function lockstep.resume_lost_backfills()
 returns bigint[] language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.resume_lost_backfills() is
-  'starts the workers of running backfills that have lost all of theirs, as after a failover; returns their numbers. The sidecar calls it, or pg_cron may; a copy of a database has its runs held';
+  'starts the workers of running backfills that have lost all of theirs, as after a failover; returns their numbers. One that cannot be resumed is a warning, and in last_error of backfill_progress. The sidecar calls it, or pg_cron may; a copy of a database has its runs held';
 revoke execute on function lockstep.resume_lost_backfills() from public;
 grant execute on function lockstep.resume_lost_backfills() to lockstep_admin, lockstep_app;
 "#)]
@@ -44,8 +45,17 @@ fn resume_lost() -> Result<Vec<i64>> {
     }
     let mut lost: Vec<i64> = Vec::new();
     LOST.with(|statement| statement.rows(&[], |row| lost.extend(row.get::<i64>(1))))?;
-    for run in &lost {
-        go_on(&Run::lock(*run)?)?;
+    let mut resumed = Vec::new();
+    for run in lost {
+        // What keeps one from going on must not keep the others.
+        match attempt(AssertUnwindSafe(|| resume(run).or_raise())) {
+            Ok(()) => resumed.push(run),
+            Err(failure) => Run::not_resumed(run, &failure.message)?,
+        }
     }
-    Ok(lost)
+    Ok(resumed)
+}
+
+fn resume(run: i64) -> Result<()> {
+    go_on(&Run::lock(run)?)
 }

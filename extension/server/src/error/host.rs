@@ -48,6 +48,18 @@ errors! {
         "A dump leaves out the triggers of such a table, so a restored database would lose them.",
         "Use a table of the application.",
     ),
+    CitusTable { table: String } => (
+        ERRCODE_FEATURE_NOT_SUPPORTED,
+        format!("table \"{table}\" is distributed by Citus"),
+        "Its rows are written on other servers, where lockstep has neither its tables nor its locks.",
+        "Use a table that is local to one server.",
+    ),
+    CitusWorker => (
+        ERRCODE_FEATURE_NOT_SUPPORTED,
+        "lockstep is used on the coordinator of Citus, and this server is a worker",
+        "Its definitions, flags, jobs and deliveries are on the coordinator alone.",
+        "Connect to the coordinator.",
+    ),
     TemporaryTable { table: String } => (
         ERRCODE_FEATURE_NOT_SUPPORTED,
         format!("temporary table \"{table}\" cannot take part in a cache column"),

@@ -2,12 +2,13 @@
 
 #![allow(unsafe_code)]
 
-use super::catalog::{
+use super::column::Column;
+use super::relation::{ForeignKey, InstalledTrigger, Part, Relation};
+use crate::catalog::{
     Entry, PG_ATTRIBUTE, PG_CLASS, PG_CONSTRAINT, PG_INDEX, PG_INHERITS_BY_CHILD,
     PG_INHERITS_BY_PARENT, PG_TRIGGER,
 };
-use super::column::Column;
-use super::relation::{ForeignKey, InstalledTrigger, Part, Relation};
+use crate::citus;
 use crate::error::{HostError, Result};
 use crate::session::see_own_changes;
 use crate::with_catalog_path;
@@ -149,6 +150,7 @@ fn read(oid: u32) -> Option<Relation> {
         schema: class.schema(),
         kind: class.kind,
         persistence: class.persistence,
+        is_managed_by_citus: citus::manages(oid),
         // SAFETY: looks up the table's dependencies.
         is_of_extension: unsafe {
             pg_sys::getExtensionOfObject(pg_sys::RelationRelationId, Oid::from(oid))

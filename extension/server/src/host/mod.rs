@@ -3,7 +3,6 @@
 
 mod alter;
 mod ancestry;
-mod catalog;
 mod column;
 mod described;
 mod equality;

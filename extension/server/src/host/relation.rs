@@ -1,6 +1,7 @@
 //! A table as the catalogs describe it.
 
 use super::column::Column;
+use crate::citus::check_is_not_on_worker;
 use crate::error::{HostError, Result};
 use crate::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys::{self, Oid};
@@ -16,6 +17,8 @@ pub struct Relation {
     pub(super) kind: char,
     pub(super) persistence: char,
     pub(super) is_of_extension: bool,
+    /// Its rows are elsewhere, or copied.
+    pub(super) is_managed_by_citus: bool,
     /// A BEFORE trigger can change columns that an update does not name.
     pub rewrites_updates: bool,
     /// Rows use PostgreSQL's heap access method, whose tuple headers show whether a row was changed again.
@@ -145,6 +148,8 @@ impl Relation {
             Err(HostError::SystemTable { table }.into())
         } else if self.is_of_extension {
             Err(HostError::ExtensionTable { table }.into())
+        } else if self.is_managed_by_citus {
+            Err(HostError::CitusTable { table }.into())
         } else if !matches!(self.kind, 'r' | 'p') || self.ancestors.len() > 1 {
             Err(HostError::NotATable { table }.into())
         } else if self.persistence == 't' {
@@ -270,8 +275,9 @@ impl Relation {
     }
 }
 
-/// Checks that the schema exists.
+/// Checks that the schema exists, and that its tables can be looked for on this server.
 pub fn check_schema(name: &str) -> Result<()> {
+    check_is_not_on_worker()?;
     let query = Statement::new(
         "select n.nspname::text from pg_namespace n where n.nspname = $1",
         &[pg_sys::TEXTOID],

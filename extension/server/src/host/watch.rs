@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code)]
 
-use super::catalog::{
+use crate::catalog::{
     PG_ATTRIBUTE, PG_CLASS, PG_CONSTRAINT, PG_INDEX, PG_INHERITS_BY_CHILD, PG_INHERITS_BY_PARENT,
     PG_TRIGGER,
 };

@@ -1,7 +1,7 @@
 //! Events of projects and groups, and which Slack channels are notified.
 //!
 //! The data flow: an event is parsed ([`mod@read`]); its project and the groups above are looked up in the application's tables
-//! ([`tables`]); the recipients are determined ([`mod@told`]) from the settings ([`settings`]) and from what people have chosen
+//! ([`tables`]); the recipients are determined ([`mod@recipients`]) from the settings ([`settings`]) and from what people have chosen
 //! ([`person`]); then event and deliveries are written ([`mod@written`]). Everything is set-based over a batch ([`publish`], [`batch`]). [`mod@explain`] does all but
 //! writing; [`trial`] sends a test message, [`reminder`] a list of what waits.
 
@@ -10,12 +10,12 @@ mod explain;
 pub(crate) mod person;
 pub(crate) mod publish;
 mod read;
+mod recipients;
 pub(crate) mod reminder;
 mod settings;
 mod tables;
-mod told;
 pub(crate) mod trial;
 mod written;
 
-pub(crate) use settings::{channels_now, sweep_gone};
-pub(crate) use told::{Waited, may_be_sent};
+pub(crate) use recipients::{Waited, may_be_sent};
+pub(crate) use settings::{Trouble, channels_now, sweep_gone, troubles};

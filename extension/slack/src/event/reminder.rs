@@ -2,9 +2,9 @@
 
 use super::person::Choices;
 use super::read::{Author, Kind, Place};
+use super::recipients::{Candidates, ChatNames, Circle, Notifications, Scope, Scopes};
 use super::settings::{channels, configure};
 use super::tables::{Tables, class};
-use super::told::{Candidates, ChatNames, Circle, Notifications, Scope, Scopes};
 use super::written::{NewDelivery, channel, rows};
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
 use lockstep_server::host::{Relation, at_or_below, check_have_one_owner, path_of, qualified};

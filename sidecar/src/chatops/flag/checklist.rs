@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::change::is_on;
-use super::said::describe;
+use super::describe::describe;
 use crate::chatops::environment::Name;
 use crate::chatops::page::plain;
 use crate::slack::code;

@@ -1,15 +1,15 @@
-//! `feature`: the state of flags ([`said`]). Changes are in [`set`]: what is asked for ([`wish`]), whether it may be done ([`check`]), in
+//! `feature`: the state of flags ([`describe`]). Changes are in [`set`]: what is asked for ([`requested`]), whether it may be done ([`check`]), in
 //! agreement with other environments ([`change`]), and what was done ([`report`]);
 //! [`mod@rollout`] shows the progress of a rollout ([`checklist`]).
 
 mod change;
 mod check;
 mod checklist;
+mod describe;
 mod report;
+mod requested;
 mod rollout;
-mod said;
 mod set;
-mod wish;
 
 use super::arguments::Feature;
 use super::environment::each;
@@ -18,8 +18,8 @@ use super::outcome::Outcome;
 use super::page::{Answer, plain};
 
 pub(crate) use check::LARGE_STEP_BUTTON;
+use describe::{describe, kind, say_list};
 pub(super) use rollout::answer as rollout;
-use said::{describe, kind, say_list};
 
 /// The number of flags listed per environment.
 const MOST: i32 = 200;

@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::said::describe;
+use super::describe::describe;
+use crate::chatops::announce;
 use crate::chatops::environment::Name;
 use crate::chatops::given::Given;
 use crate::chatops::outcome::Outcome;
 use crate::chatops::page::{Answer, plain};
-use crate::chatops::told;
 use crate::slack::code;
 
 /// Reports the result to the channel, and a change in production to the group that owns the flag.
@@ -16,10 +16,10 @@ pub(super) async fn report(
     name: &str,
     outcomes: Vec<(Name, Outcome)>,
 ) -> Answer {
-    if let Some(answer) = told::repeated(&outcomes) {
+    if let Some(answer) = announce::repeated(&outcomes) {
         return answer;
     }
-    let mut answer = Answer::text(told::headline(given));
+    let mut answer = Answer::text(announce::headline(given));
     let mut is_changed = false;
     for (environment, outcome) in &outcomes {
         answer.say(match outcome {
@@ -53,10 +53,10 @@ pub(super) async fn report(
             difference(result),
             given.user(),
             given.slash.channel,
-            told::command(given)
+            announce::command(given)
         );
         let group = result["after"]["group"].as_str();
-        answer.say(told::team(given, group, &line).await);
+        answer.say(announce::team(given, group, &line).await);
     }
     match is_changed {
         true => answer.publish(),
@@ -66,7 +66,7 @@ pub(super) async fn report(
 
 /// What a dry run would have changed.
 pub(super) fn preview(given: &Given<'_>, name: &str, outcomes: &[(Name, Outcome)]) -> Answer {
-    let mut answer = Answer::text(told::headline(given));
+    let mut answer = Answer::text(announce::headline(given));
     answer.say("Nothing was changed. Without `--dry-run` this would change:");
     for (environment, outcome) in outcomes {
         answer.say(match outcome {

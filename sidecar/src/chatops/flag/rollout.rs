@@ -1,7 +1,7 @@
 //! `rollout`: the progress of a flag's rollout, as a checklist.
 
 use super::checklist::{STALE_DAYS, Standing, checklist, done};
-use super::said::say_list;
+use super::describe::say_list;
 use crate::chatops::arguments::Rollout;
 use crate::chatops::deployment;
 use crate::chatops::environment::{Name, each};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::change::{Change, Effect};
 use super::check::{check_consistency, check_incidents, check_step, check_still};
 use super::report::{preview, report};
-use super::wish::wish;
+use super::requested::wish;
 use crate::chatops::arguments::{Delete, Set};
 use crate::chatops::environment::{Environment, Name, each};
 use crate::chatops::given::Given;

@@ -8,7 +8,6 @@ use tokio_postgres::types::Type;
 use super::SlackDatabase;
 use crate::database::session::Arguments;
 use crate::error::Error;
-use crate::settings::SCOPES;
 use crate::slack::Tenant;
 
 /// A project, group or instance that is connected to a workspace.
@@ -67,16 +66,6 @@ events! {
 }
 
 impl Integration {
-    /// Scopes that the app needs and has not been granted.
-    pub(crate) fn missing_scopes(&self) -> Vec<&'static str> {
-        let is_missing = |scope: &&str| !self.scopes.iter().any(|has| has == scope);
-        SCOPES.into_iter().filter(is_missing).collect()
-    }
-
-    pub(crate) fn needs_reinstallation(&self) -> bool {
-        !self.has_token || !self.missing_scopes().is_empty()
-    }
-
     /// The user-visible names of the events it notifies of. Other events mean nothing to this app.
     pub(crate) fn known_events(&self) -> Vec<&'static str> {
         let has = |column: &str| self.events.iter().any(|event| event == column);

@@ -3,8 +3,9 @@
 use maud::{Markup, html};
 
 use super::moment::ago;
-use super::plot::{Line, Plot};
+use super::plot::{Line, Look, Plot};
 use crate::page::history::BackfillPoints;
+use crate::page::markup::name;
 use crate::page::report::{Backfill, length};
 use crate::text::{duration, number, short};
 
@@ -19,8 +20,8 @@ pub(super) fn of(of: &[Backfill], history: &[BackfillPoints]) -> Markup {
 fn row(run: &Backfill, history: &[BackfillPoints]) -> Markup {
     let is_running = run.status == "running";
     html! {
-        strong { (run.job) }
-        span.faint { (run.target_table) ", run " (run.run) }
+        strong { (name(&run.job)) }
+        span.faint { (name(&run.target_table)) ", run " (run.run) }
         span.bad[run.status == "failed"] { (run.status) }
         progress.failed[run.status == "failed"] max="100" value=(run.percent)
             aria-label={ "run " (run.run) " of " (run.job) } { (run.percent) " %" }
@@ -32,19 +33,26 @@ fn row(run: &Backfill, history: &[BackfillPoints]) -> Markup {
         @if let Some(held) = &run.held_by { span.bad { "held by " (held) } }
         @if run.set_aside > 0 { span.bad { (number(run.set_aside)) " ranges set aside" } }
         @if let Some(error) = run.last_error.as_ref().filter(|_| run.status != "finished") { span.bad { (error) } }
-        @if let Some(points) = history.iter().find(|it| it.run == run.run).filter(|_| is_running) { (rates(points)) }
+        @if let Some(points) = history.iter().find(|it| it.run == run.run).filter(|_| is_running) { (plots(run, points)) }
     }
 }
 
-fn rates(of: &BackfillPoints) -> Markup {
-    let plot = Plot {
-        title: "Rows a second",
-        written: |value| short(value as i64),
+fn plots(run: &Backfill, of: &BackfillPoints) -> Markup {
+    let plot = |title, written, points| Plot {
+        title,
+        written,
         ends: ["its start, or a day ago", "now"],
         lines: vec![Line {
             name: "",
-            points: of.rates(),
+            look: Look::First,
+            points,
         }],
     };
-    plot.draw()
+    let rates = plot("Rows a second", |value| short(value as i64), of.rates());
+    let left = plot(
+        "Time left",
+        |value| duration(length(value)),
+        of.remaining(run.rows_estimated),
+    );
+    html! { (rates.draw()) (left.draw()) }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use super::moment::ago;
-use super::plot::{Line, Plot};
+use super::plot::{Line, Look, Plot};
 use crate::page::history::DriftDays;
+use crate::page::markup::name;
 use crate::page::report::Drift;
 use crate::text::{number, plural, short};
 
@@ -23,7 +24,7 @@ pub(super) fn of(of: &[Drift], history: &[DriftDays], has_failed: bool) -> Marku
         @if !of.is_empty() {
             table {
                 thead { tr { th scope="col" { "column" } th scope="col" { "rows" } th scope="col" { "counted" } } }
-                tbody { @for it in of { tr { th scope="row" { (it.what) } (differing(it)) } } }
+                tbody { @for it in of { tr { th scope="row" { (name(&it.what)) } (differing(it)) } } }
             }
         }
         @for it in history { (days(it)) }
@@ -46,7 +47,7 @@ fn differing(of: &Drift) -> Markup {
             }
         }
         td data-label="counted" {
-            span.faint[!is_old].bad[is_old] { "counted " (ago(of.checked_at.as_ref(), of.age_seconds)) }
+            span.faint[!is_old].bad[is_old] { (ago(of.checked_at.as_ref(), of.age_seconds)) }
         }
     }
 }
@@ -62,6 +63,7 @@ fn days(of: &DriftDays) -> Markup {
         ends: ["a month ago, or the first day", "today"],
         lines: vec![Line {
             name: "",
+            look: Look::First,
             points: of.days.iter().map(|day| (day.at, Some(day.rows))).collect(),
         }],
     };

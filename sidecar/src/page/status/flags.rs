@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use crate::page::markup::name;
 use crate::page::report::Feature;
 use crate::text::{number, plural};
 
@@ -27,7 +28,7 @@ fn list(of: &[Feature]) -> Markup {
         ul.rows #features {
             @for feature in of {
                 li {
-                    strong { (feature.name) }
+                    strong { (name(&feature.name)) }
                     span.good[feature.state == "on"] { (feature.state) }
                     @if let Some(percentage) = feature.percentage_of_actors.filter(|it| *it > 0.0) {
                         progress max="100" value=(percentage) aria-label={ "actors of " (feature.name) } { (percentage) " %" }

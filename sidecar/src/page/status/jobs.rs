@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::moment::lasting;
+use crate::page::markup::name;
 use crate::page::report::Worker;
 use crate::text::number;
 
@@ -25,8 +26,8 @@ fn row(of: &Worker) -> Markup {
     html! {
         tr {
             th scope="row" {
-                (of.worker)
-                @if let Some(name) = &of.renamed_to { " " span.faint { "renamed to " (name) } }
+                (name(&of.worker))
+                @if let Some(new) = &of.renamed_to { " " span.faint { "renamed to " (name(new)) } }
             }
             @if of.drained { td.good colspan="4" { "drained" } }
             @else {

@@ -3,8 +3,9 @@
 use maud::{Markup, html};
 
 use super::moment::{ago, ahead, lasting};
-use super::plot::{Line, Plot};
+use super::plot::{Line, Look, Plot};
 use crate::page::history::{FiveMinutes, History};
+use crate::page::markup::name;
 use crate::page::report::{Channel, Failures, Report, length};
 use crate::text::{duration, number, plural};
 
@@ -40,7 +41,7 @@ fn failures(of: &[Failures]) -> Markup {
     html! {
         @if !of.is_empty() {
             table {
-                caption { "Not delivered" }
+                caption { "Not delivered within a day" }
                 thead { tr { th scope="col" { "error" } th scope="col" { "messages" } th scope="col" { "channels" } th scope="col" { "last" } } }
                 tbody {
                     @for failure in of {
@@ -63,7 +64,7 @@ fn failures(of: &[Failures]) -> Markup {
                     }
                 }
             }
-            p.faint { code { "/gitlab <alias> status" } " says what to do about them; " code { "lockstep.retry_deliveries()" } " sends them again." }
+            p.faint { code { "lockstep.retry_deliveries()" } " sends them again." }
         }
     }
 }
@@ -71,7 +72,7 @@ fn failures(of: &[Failures]) -> Markup {
 fn waiting(of: &Channel) -> Markup {
     html! {
         tr {
-            th scope="row" { (of.channel) " " span.faint { "workspace " (of.team_id) } }
+            th scope="row" { (name(&of.channel)) " " span.faint { "workspace " (of.team_id) } }
             td data-label="waiting" { (number(of.waiting)) }
             td data-label="oldest" { (ago(of.oldest.as_ref(), of.oldest_seconds)) }
             td data-label="last error" {
@@ -85,21 +86,22 @@ fn waiting(of: &Channel) -> Markup {
 }
 
 fn plots(of: &[FiveMinutes]) -> Markup {
-    let line = |name, value: fn(&FiveMinutes) -> Option<f64>| Line {
+    let line = |name, look, value: fn(&FiveMinutes) -> Option<f64>| Line {
         name,
+        look,
         points: of.iter().map(|it| (it.at, value(it))).collect(),
     };
     let a_minute = |value: f64| match value < 10.0 && value > 0.0 {
-        true => format!("{value:.1} a minute"),
-        false => format!("{value:.0} a minute"),
+        true => format!("{value:.1}"),
+        false => format!("{value:.0}"),
     };
     let sent = Plot {
         title: "Messages a minute",
         written: a_minute,
         ends: DAY,
         lines: vec![
-            line("sent", |it| Some(it.delivered / 5.0)),
-            line("failed", |it| Some(it.failed / 5.0)),
+            line("sent", Look::First, |it| Some(it.delivered / 5.0)),
+            line("failed", Look::Bad, |it| Some(it.failed / 5.0)),
         ],
     };
     let latency = Plot {
@@ -107,15 +109,15 @@ fn plots(of: &[FiveMinutes]) -> Markup {
         written: |value| duration(length(value)),
         ends: DAY,
         lines: vec![
-            line("p50", |it| it.p50_seconds),
-            line("p99", |it| it.p99_seconds),
+            line("p50", Look::First, |it| it.p50_seconds),
+            line("p99", Look::Second, |it| it.p99_seconds),
         ],
     };
     let oldest = Plot {
         title: "Age of the oldest message",
         written: |value| duration(length(value)),
         ends: DAY,
-        lines: vec![line("waited", |it| it.oldest_seconds)],
+        lines: vec![line("waited", Look::First, |it| it.oldest_seconds)],
     };
     html! { (sent.draw()) (latency.draw()) (oldest.draw()) }
 }

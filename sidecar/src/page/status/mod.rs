@@ -25,9 +25,11 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::history::History;
+use super::landing;
 use super::report::Report;
 use super::state::App;
 use super::viewer::check;
+use crate::database::Workspace;
 use crate::error::{Error, complain};
 use crate::http::path::{STATUS_PART, STATUS_SCRIPT};
 use crate::http::{self, Peer};
@@ -86,11 +88,19 @@ async fn live(app: &Arc<App>) -> (StatusCode, String, Markup) {
         @if let Some(spool) = app.spool.as_deref() { section #spool { (spool::of(spool.standing())) } }
         @if let Some(pass_through) = app.pass_through.as_deref() { section #gitlab { (gitlab::of(pass_through)) } }
     };
-    let (status, title, part) = match app.looks.report.get(|| report(app)).await {
+    let (status, title, part) = match app.cache.report.get(|| report(app)).await {
         Some(report) => {
-            let history = app.looks.history.get(|| history(app)).await;
+            let history = app.cache.history.get(|| history(app)).await;
             let has_failed = count_drift(app, &report);
-            let (title, part) = part::of(&report, history.as_deref(), has_failed, &of_process);
+            let workspaces = app.cache.workspaces.get(|| workspaces(app)).await;
+            let workspaces = workspaces.as_deref().map_or(&[][..], Vec::as_slice);
+            let (title, part) = part::of(
+                &report,
+                history.as_deref(),
+                workspaces,
+                has_failed,
+                &of_process,
+            );
             (StatusCode::OK, title, part)
         }
         None => {
@@ -128,6 +138,15 @@ async fn history(app: &App) -> Option<History> {
         .ok()
 }
 
+/// Their installations.
+async fn workspaces(app: &App) -> Option<Vec<Workspace>> {
+    let asking = timeout(TIMEOUT, app.for_status.workspaces(landing::MOST)).await;
+    asking
+        .unwrap_or(Err(Error::Silent))
+        .inspect_err(|error| complain!(error, "cannot list workspaces"))
+        .ok()
+}
+
 /// Counts drifted rows in the background if the last count is too old. Answers whether the last attempt failed.
 fn count_drift(app: &Arc<App>, report: &Report) -> bool {
     let age = report
@@ -135,16 +154,16 @@ fn count_drift(app: &Arc<App>, report: &Report) -> bool {
         .iter()
         .map(|it| it.age().unwrap_or(Duration::MAX));
     let is_old = age.max().is_none_or(|age| age >= DRIFT_PERIOD);
-    if is_old && app.looks.drift.is_due(DRIFT_PERIOD) {
+    if is_old && app.cache.drift.is_due(DRIFT_PERIOD) {
         let app = Arc::clone(app);
         tokio::spawn(async move {
             let counting = timeout(DRIFT_TIMEOUT, app.for_status.count_drift()).await;
             let counted = counting.unwrap_or(Err(Error::Silent));
-            app.looks.drift.set_failed(counted.is_err());
+            app.cache.drift.set_failed(counted.is_err());
             if let Err(error) = counted {
                 complain!(error, "cannot look for drift");
             }
         });
     }
-    app.looks.drift.has_failed()
+    app.cache.drift.has_failed()
 }

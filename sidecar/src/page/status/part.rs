@@ -3,17 +3,20 @@
 use maud::{Markup, html};
 
 use super::{backfills, drift, flags, jobs, messages, problem};
+use crate::database::Workspace;
 use crate::page::history::History;
+use crate::page::landing;
 use crate::page::report::Report;
 
 /// `of_process` are the parts that this process alone knows.
 pub(super) fn of(
     report: &Report,
     history: Option<&History>,
+    workspaces: &[Workspace],
     has_drift_failed: bool,
     of_process: &Markup,
 ) -> (String, Markup) {
-    let problems = problem::of(report, has_drift_failed);
+    let problems = problem::of(report, workspaces, has_drift_failed);
     let nothing = History::default();
     let history = history.unwrap_or(&nothing);
     let body = html! {
@@ -27,6 +30,9 @@ pub(super) fn of(
         div.columns {
             div {
                 section #messages { (messages::of(report, history)) }
+                @if workspaces.iter().any(|it| landing::trouble(it).is_some()) {
+                    section #workspaces { (landing::list(workspaces)) }
+                }
                 section #drift { (drift::of(&report.drift, &history.drift, has_drift_failed)) }
             }
             div {

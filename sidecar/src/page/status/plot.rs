@@ -7,9 +7,28 @@ use maud::{Markup, html};
 const WIDTH: f64 = 600.0;
 const HEIGHT: f64 = 100.0;
 
+/// How lines differ. Red is for what is wrong.
+#[derive(Clone, Copy)]
+pub(super) enum Look {
+    First,
+    Second,
+    Bad,
+}
+
+impl Look {
+    fn class(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Second => "second",
+            Self::Bad => "bad",
+        }
+    }
+}
+
 /// A line of a plot. Where there is no value, it has a gap.
 pub(super) struct Line {
     pub(super) name: &'static str,
+    pub(super) look: Look,
     pub(super) points: Vec<(f64, Option<f64>)>,
 }
 
@@ -43,31 +62,36 @@ impl Plot<'_> {
         let first = fold(f64::min, &mut times.iter().copied());
         let last = fold(f64::max, &mut times.iter().copied());
         let most = fold(f64::max, &mut all.iter().map(|(_, value)| *value));
-        let words: Vec<String> = self
+        let words: Vec<(Look, String)> = self
             .lines
             .iter()
             .filter_map(|line| {
                 let (_, value) = *values(line).last()?;
-                Some(format!("{} {}", line.name, (self.written)(value)))
+                let word = format!("{} {}", line.name, (self.written)(value));
+                Some((line.look, word))
             })
             .collect();
         let label = format!(
             "{}: last {}; at most {}",
             self.title,
-            words.join(", "),
+            words
+                .iter()
+                .map(|(_, word)| word.trim_start())
+                .collect::<Vec<_>>()
+                .join(", "),
             (self.written)(most)
         );
         html! {
             figure.plot {
                 figcaption {
                     strong { (self.title) }
-                    @for (place, word) in words.iter().enumerate() {
-                        span class={ "key line-" (place) } { (word) }
+                    @for (look, word) in &words {
+                        span class={ "key line-" (look.class()) } { (word) }
                     }
                 }
                 svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" role="img" aria-label=(label) {
-                    @for (place, line) in self.lines.iter().enumerate() {
-                        path class={ "line-" (place) } d=(path(line, [first, last], most)) {}
+                    @for line in &self.lines {
+                        path class={ "line-" (line.look.class()) } d=(path(line, [first, last], most)) {}
                     }
                 }
                 p.ends { span { (self.ends[0]) } span { "at most " ((self.written)(most)) } span { (self.ends[1]) } }
@@ -101,10 +125,14 @@ fn path(line: &Line, [first, last]: [f64; 2], most: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Line, Plot};
+    use super::{Line, Look, Plot};
 
     fn plot(points: Vec<(f64, Option<f64>)>) -> String {
-        let lines = vec![Line { name: "x", points }];
+        let lines = vec![Line {
+            name: "x",
+            look: Look::First,
+            points,
+        }];
         let plot = Plot {
             title: "Things",
             written: |value| format!("{value:.0}"),

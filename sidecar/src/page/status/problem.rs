@@ -4,19 +4,29 @@ use std::collections::HashSet;
 
 use maud::{Markup, html};
 
+use crate::database::Workspace;
+use crate::page::landing::trouble;
+use crate::page::markup::marked;
 use crate::page::report::{Report, length};
+use crate::slack::{code, escape};
 use crate::text::{duration, number, plural};
+use crate::trouble::of_channels;
 
 /// What waits for longer waits for something.
 const LONG: f64 = 600.0;
 
 pub(super) struct Problem {
+    /// As Slack's markup.
     text: String,
     /// The id of the part of the page that says more.
     part: &'static str,
 }
 
-pub(super) fn of(report: &Report, has_drift_failed: bool) -> Vec<Problem> {
+pub(super) fn of(
+    report: &Report,
+    workspaces: &[Workspace],
+    has_drift_failed: bool,
+) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut add = |part, text| found.push(Problem { text, part });
     if report.is_held {
@@ -25,21 +35,20 @@ pub(super) fn of(report: &Report, has_drift_failed: bool) -> Vec<Problem> {
             "This database is a copy: nothing runs and nothing is sent".to_owned(),
         );
     }
-    for it in &report.failures {
-        let names = match it.names.as_slice() {
-            [] => String::new(),
-            names if names.len() as i64 == it.channels => format!(" to {}", names.join(", ")),
-            names => format!(" to {} and others", names.join(", ")),
+    for it in &report.troubles {
+        let names: Vec<String> = it.names.iter().map(|name| code(name)).collect();
+        let names = names.join(", ");
+        let names = match it.channels - it.names.len() as i64 {
+            ..=0 => names,
+            more => format!("{names} and {} more", number(more)),
         };
-        add(
-            "messages",
-            format!(
-                "{} {} not delivered{names}: {}",
-                number(it.deliveries),
-                plural(it.deliveries, "message was", "messages were"),
-                it.error
-            ),
-        );
+        let text = of_channels(&names, &it.error, it.needed.as_deref(), it.messages);
+        add("messages", text);
+    }
+    for it in workspaces {
+        if let Some(trouble) = trouble(it) {
+            add("workspaces", format!("{}: {trouble}", escape(&it.name)));
+        }
     }
     if let Some(seconds) = report.deliveries.oldest_seconds.filter(|it| *it >= LONG) {
         add(
@@ -58,7 +67,7 @@ pub(super) fn of(report: &Report, has_drift_failed: bool) -> Vec<Problem> {
                     "{} {} of {} failed for good",
                     number(it.dead),
                     plural(it.dead, "job", "jobs"),
-                    it.worker
+                    escape(&it.worker)
                 ),
             );
         }
@@ -67,7 +76,7 @@ pub(super) fn of(report: &Report, has_drift_failed: bool) -> Vec<Problem> {
                 "jobs",
                 format!(
                     "A job of {} has been waiting or running for {}",
-                    it.worker,
+                    escape(&it.worker),
                     duration(length(seconds))
                 ),
             );
@@ -79,7 +88,11 @@ pub(super) fn of(report: &Report, has_drift_failed: bool) -> Vec<Problem> {
         if !seen.insert((&it.job, &it.target_table)) {
             continue;
         }
-        let run = format!("Backfill {} of {}", it.job, it.target_table);
+        let run = format!(
+            "Backfill {} of {}",
+            escape(&it.job),
+            escape(&it.target_table)
+        );
         match (&*it.status, it.held_cause.as_deref()) {
             ("failed", _) => add("backfills", format!("{run} failed")),
             ("running", Some("no_worker")) => add("backfills", format!("{run} has no worker")),
@@ -91,7 +104,12 @@ pub(super) fn of(report: &Report, has_drift_failed: bool) -> Vec<Problem> {
         if it.state != "active" {
             add(
                 "drift",
-                format!("{}.{} is not maintained: {}", it.table, it.column, it.state),
+                format!(
+                    "{}.{} is not maintained: {}",
+                    escape(&it.table),
+                    escape(&it.column),
+                    it.state
+                ),
             );
         }
     }
@@ -102,7 +120,7 @@ pub(super) fn of(report: &Report, has_drift_failed: bool) -> Vec<Problem> {
                 format!(
                     "{} of {} {}",
                     plural(rows, "1 row", &format!("{} rows", number(rows))),
-                    it.what,
+                    escape(&it.what),
                     plural(rows, "differs", "differ")
                 ),
             );
@@ -135,7 +153,7 @@ pub(super) fn list(problems: &[Problem]) -> Markup {
             @if problems.is_empty() { p.good { "No problems." } }
             @else {
                 ul.problems {
-                    @for it in problems.iter().take(MOST) { li { a href={ "#" (it.part) } { (it.text) } } }
+                    @for it in problems.iter().take(MOST) { li { a href={ "#" (it.part) } { (marked(&it.text)) } } }
                     @if problems.len() > MOST { li { "and " (problems.len() - MOST) " more, below" } }
                 }
             }
@@ -153,7 +171,10 @@ mod tests {
 
     fn texts(report: serde_json::Value) -> Vec<String> {
         let report = Report::deserialize(report).unwrap_or_default();
-        of(&report, false).into_iter().map(|it| it.text).collect()
+        of(&report, &[], false)
+            .into_iter()
+            .map(|it| it.text)
+            .collect()
     }
 
     #[test]
@@ -161,7 +182,7 @@ mod tests {
         assert_eq!(texts(json!({})), [""; 0]);
         let found = texts(json!({
             "is_held": true,
-            "failures": [{ "error": "is_archived", "deliveries": 2, "channels": 1, "names": ["#old"] }],
+            "troubles": [{ "error": "is_archived", "messages": 2, "channels": 3, "names": ["#old", "#older"] }],
             "deliveries": { "oldest_seconds": 7500 },
             "queue": [{ "worker": "A", "dead": 1, "oldest_seconds": 5 }, { "worker": "B", "oldest_seconds": 600 }],
             "backfills": [
@@ -177,7 +198,7 @@ mod tests {
             found,
             [
                 "This database is a copy: nothing runs and nothing is sent",
-                "2 messages were not delivered to #old: is_archived",
+                "`#old`, `#older` and 1 more: the channel is archived: choose another (`is_archived`); 2 messages were not sent",
                 "A message has been waiting for 2 h 5 min",
                 "1 job of A failed for good",
                 "A job of B has been waiting or running for 10 min 0 s",
@@ -205,9 +226,9 @@ mod tests {
             (1, "1 problem · Status"),
             (12, "12 problems · Status"),
         ] {
-            assert_eq!(title(&of(&report(dead), false)), expected);
+            assert_eq!(title(&of(&report(dead), &[], false)), expected);
         }
-        let shown = list(&of(&report(12), false)).into_string();
+        let shown = list(&of(&report(12), &[], false)).into_string();
         assert!(shown.contains("and 2 more"), "{shown}");
     }
 }

@@ -107,6 +107,18 @@ impl Caller {
         self.http.send("POST", &self.url(path), &headers, body)
     }
 
+    /// The same through a proxy that adds these headers.
+    pub fn post_through(
+        &self,
+        path: &str,
+        content_type: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Reply> {
+        self.try_post(path, content_type, headers, body)
+            .with_context(|| format!("POST {path}"))
+    }
+
     /// Posts a body without one.
     pub fn post_unsigned(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Reply> {
         let headers = [("content-type", content_type)];

@@ -402,10 +402,12 @@ select jsonb_pretty(lockstep.status_report() -> 'deliveries');
 
 -- status_history
 select jsonb_pretty(lockstep.status_history() -> 'backfills');
+--! select lockstep.status_history('nope')
 --! reader: select lockstep.status_history()
 
 -- metrics_report
 select jsonb_pretty(lockstep.metrics_report() -> 'deliveries');
+--! select lockstep.metrics_report('nope')
 --! reader: select lockstep.metrics_report()
 
 -- drift_report
@@ -414,6 +416,7 @@ select jsonb_pretty(lockstep.drift_report());
 
 -- drift_checks
 select what, rows, clock_timestamp() - checked_at as age from lockstep.drift_checks();
+--! select lockstep.drift_checks('nope')
 --! reader: select lockstep.drift_checks()
 
 -- sweep

@@ -1,7 +1,7 @@
 //! Runs: one job processing one table.
 
+use super::server_log;
 use super::settings::Settings;
-use super::told;
 use crate::backfill::jobs::{Counts, Key};
 use crate::error::{BackfillError, Result};
 use lockstep_server::host::Relation;
@@ -74,6 +74,7 @@ struct Statements {
     set_error: OwnStatement,
     set_error_at_once: OwnStatement,
     ask_for_workers: OwnStatement,
+    not_resumed: OwnStatement,
     have_come: OwnStatement,
     give_up: OwnStatement,
 }
@@ -152,6 +153,11 @@ impl Statements {
             ask_for_workers: OwnStatement::new(
                 "update lockstep_internal.backfill_run set workers_asked_at = clock_timestamp() where id = $1",
                 &[pg_sys::INT8OID],
+            ),
+            // It is tried again as late as if its workers had been asked for.
+            not_resumed: OwnStatement::new(
+                "update lockstep_internal.backfill_run set last_error = $2, workers_asked_at = clock_timestamp() where id = $1",
+                &[pg_sys::INT8OID, pg_sys::TEXTOID],
             ),
             have_come: OwnStatement::new(
                 "update lockstep_internal.backfill_run r set workers_asked_at = null
@@ -252,9 +258,9 @@ impl Run {
         let arguments = [datum(self.id), datum(status.name())];
         STATEMENTS.with(|statements| statements.set_status.run(&arguments))?;
         match status {
-            Status::Failed => told::failed(&self.name(), self.id),
-            Status::Running => told::changed(&self.name(), "resumed"),
-            status => told::changed(&self.name(), status.name()),
+            Status::Failed => server_log::failed(&self.name(), self.id),
+            Status::Running => server_log::changed(&self.name(), "resumed"),
+            status => server_log::changed(&self.name(), status.name()),
         }
         Ok(())
     }
@@ -317,6 +323,14 @@ impl Run {
         Ok(())
     }
 
+    /// Says why its workers cannot be asked for.
+    pub(crate) fn not_resumed(id: i64, error: &str) -> Result<()> {
+        let arguments = [datum(id), datum(error)];
+        STATEMENTS.with(|statements| statements.not_resumed.run(&arguments))?;
+        server_log::not_resumed(id, error);
+        Ok(())
+    }
+
     pub(super) fn have_come(id: i64) -> Result<()> {
         STATEMENTS.with(|statements| statements.have_come.run(&[datum(id)]))?;
         Ok(())
@@ -339,7 +353,7 @@ impl Run {
     pub(super) fn give_up(&self, reason: &str, error: &str) -> Result<()> {
         let arguments = [datum(self.id), datum(reason), datum(error)];
         STATEMENTS.with(|statements| statements.give_up.run(&arguments))?;
-        told::given_up(&self.name(), self.id, error);
+        server_log::given_up(&self.name(), self.id, error);
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use super::range::{Progress, Range, Whose};
 use super::run::{Run, Status};
 use super::settings::Settings;
-use super::{hold, pace, presence, told};
+use super::{hold, pace, presence, server_log};
 use crate::backfill::jobs::{Counts, KeyRange, Task, registry};
 use crate::error::{BackfillError, OrRaise, Result};
 use lockstep_server::host::{self, Relation};
@@ -247,7 +247,7 @@ fn fail(
         return Ok(Next::StepAfter(wait));
     }
     range.set_aside(worker.slot(), part, failure)?;
-    told::set_aside(&run.name(), part, failure);
+    server_log::set_aside(&run.name(), part, failure);
     if part.last == range.rest.last {
         range.finish(run)?;
     }

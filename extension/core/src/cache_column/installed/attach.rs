@@ -3,7 +3,7 @@
 use super::builtin::{BUILTINS, Builtin, SOURCES, TARGET, find_source};
 use super::drift::wrong_today;
 use super::install::{add, clear, remove, switch_trigger, update};
-use super::mend::{Mended, mend, move_to, would_mend};
+use super::repair::{Mended, mend, move_to, would_mend};
 use crate::cache_column::defined::{Definition, installed_on};
 use crate::error::{Result, ServerError};
 use lockstep_server::host::{Answer, Relation, Scope, check_is_owner, locks};

@@ -1,14 +1,14 @@
 //! Cache columns are added and removed ([`install`](mod@install)), GitLab's ([`builtin`]) all at once ([`attach`](mod@attach)).
 //! Callers can check whether a definition works ([`state`]) and whether its values are right ([`drift`]). Definitions that the
-//! application's DDL has broken are repaired ([`mend`](mod@mend)), and so are those of an [`earlier`] version.
+//! application's DDL has broken are repaired ([`repair`](mod@repair)), and so are those of an [`upgrade`] version.
 
 mod attach;
 mod builtin;
 mod drift;
-mod earlier;
 mod install;
-mod mend;
+mod repair;
 mod state;
+mod upgrade;
 
 pub(crate) use attach::{attach, detach};
 pub(crate) use builtin::features;

@@ -1,7 +1,7 @@
 //! Querying the outcome of deliveries, and retrying failed ones.
 
 use crate::error::{OrRaise, Result, required};
-use crate::event::channels_now;
+use crate::event::{Trouble, channels_now, troubles};
 use crate::held::DELIVERIES;
 use crate::slack_workspace::destination_of;
 use lockstep_server::host;
@@ -13,7 +13,6 @@ use pgrx::prelude::*;
 
 struct Statements {
     retry: OwnStatement,
-    troubles: OwnStatement,
     results: OwnStatement,
 }
 
@@ -28,11 +27,6 @@ kept! {
                       order by o.id for no key update) o
               where d.id = o.id",
             &[pg_sys::TEXTOID, pg_sys::INT8OID],
-        ),
-        troubles: OwnStatement::new(
-            "select channel, error, needed, failures, since, last_at from lockstep_internal.slack_channel_trouble
-              where schema = $1 and integration_id = $2 and team_id = $3 order by channel collate \"C\"",
-            &[pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::TEXTOID],
         ),
         results: OwnStatement::by_index(
             "select d.id, d.status, d.error, d.needed from lockstep_internal.slack_delivery d where d.id = any ($1) order by d.id",
@@ -70,15 +64,6 @@ fn retry_deliveries(integration_id: Option<i64>, schema: Option<&str>) -> i64 {
     retry().or_raise() as i64
 }
 
-type Trouble = (
-    String,
-    String,
-    Option<String>,
-    i64,
-    Option<TimestampWithTimeZone>,
-    Option<TimestampWithTimeZone>,
-);
-
 /// The channels that an integration cannot reach.
 #[pg_extern(sql = r#"
 create function lockstep.slack_channel_troubles(team_id text, enterprise_id text, slack_integration_id bigint, schema text default 'public')
@@ -109,33 +94,28 @@ fn slack_channel_troubles(
 > {
     let row = required(slack_integration_id, "slack_integration_id");
     let schema = required(schema, "schema");
-    TableIterator::new(troubles((team_id, enterprise_id), row, schema).or_raise())
+    let found = troubles_of((team_id, enterprise_id), row, schema).or_raise();
+    TableIterator::new(found.into_iter().map(|it| {
+        (
+            it.channel,
+            it.error,
+            it.needed,
+            it.failures,
+            it.since,
+            it.last_at,
+        )
+    }))
 }
 
-fn troubles(
+fn troubles_of(
     of: (Option<&str>, Option<&str>),
     slack_integration: i64,
     schema: &str,
 ) -> Result<Vec<Trouble>> {
     let (team, integration) = destination_of(schema, of, slack_integration)?;
-    // An integration that inherits its channels may no longer have these.
-    let channels = channels_now(schema, integration)?;
-    let mut troubles = Vec::new();
-    let arguments = [datum(schema), datum(integration), datum(team)];
-    STATEMENTS.with(|statements| {
-        statements.troubles.rows(&arguments, |row| {
-            troubles.push((
-                row.get(1).unwrap_or_default(),
-                row.get(2).unwrap_or_default(),
-                row.get(3),
-                row.get(4).unwrap_or_default(),
-                row.get(5),
-                row.get(6),
-            ));
-        })
-    })?;
-    troubles.retain(|(channel, ..): &Trouble| channels.contains(channel));
-    Ok(troubles)
+    let mut found = troubles(schema, Some(&[integration]))?;
+    found.retain(|it| it.team == team);
+    Ok(found)
 }
 
 type Outcome = (i64, String, Option<String>, Option<String>);

@@ -2,8 +2,8 @@
 
 use crate::error::Result;
 use crate::event::read::{Flaw, Occurrence};
+use crate::event::recipients::{Candidate, Person, Reason, Scope, Told, Verdict};
 use crate::event::settings::Settings;
-use crate::event::told::{Candidate, Person, Reason, Scope, Told, Verdict};
 use crate::event::written::{Channel, NewDelivery, rows};
 use lockstep_webhook::trimmed;
 use serde_json::{Map, Value};

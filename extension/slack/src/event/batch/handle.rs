@@ -5,12 +5,12 @@ use super::write::{finished, keep_back, write};
 use crate::error::Result;
 use crate::event::person::Choices;
 use crate::event::read::{Facts, Flaw, Kind, Occurrence, People, Place};
-use crate::event::settings::{Effective, effective};
-use crate::event::tables::Tables;
-use crate::event::told::{
+use crate::event::recipients::{
     Candidate, Candidates, ChatNames, Circle, Notifications, ProtectedBranches, Reason, Scope,
     Scopes, Surroundings, Told, filter, previous_sha, user_group, verdicts,
 };
+use crate::event::settings::{Effective, effective};
+use crate::event::tables::Tables;
 use crate::event::written::pipeline;
 use std::collections::{BTreeSet, HashMap, HashSet};
 

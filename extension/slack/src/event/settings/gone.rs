@@ -93,7 +93,7 @@ pub(crate) fn sweep_gone(schema: &str, most: usize) -> Result<u64> {
 }
 
 /// Which of these integrations exist, each with its parent.
-fn parents(tables: &Tables, integrations: &BTreeSet<i64>) -> BTreeMap<i64, Option<i64>> {
+pub(super) fn parents(tables: &Tables, integrations: &BTreeSet<i64>) -> BTreeMap<i64, Option<i64>> {
     let integrations: Vec<i64> = integrations.iter().copied().collect();
     let mut found = BTreeMap::new();
     tables.as_owner(|| {

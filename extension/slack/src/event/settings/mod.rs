@@ -1,7 +1,8 @@
 //! Settings of integrations: which apply ([`effective`](mod@effective)), which are valid ([`change`],
 //! [`route`], [`value`]), and how they are set
 //! ([`configure`]), also by Slack users ([`workspace`]). Properties that the application stores encrypted are listed for the
-//! sidecar, which has the key ([`properties`]); data that is no longer useful is removed ([`gone`]).
+//! sidecar, which has the key ([`properties`]); channels that cannot be reached are listed ([`mod@trouble`]); data that is no longer
+//! useful is removed ([`gone`]).
 
 mod change;
 pub(crate) mod configure;
@@ -9,6 +10,7 @@ mod effective;
 mod gone;
 mod properties;
 mod route;
+pub(crate) mod trouble;
 mod value;
 pub(crate) mod workspace;
 
@@ -16,4 +18,5 @@ pub(crate) use configure::channels_now;
 pub(crate) use effective::{Branches, Effective, Settings, effective};
 pub(crate) use gone::sweep_gone;
 pub(crate) use route::Route;
+pub(crate) use trouble::{Trouble, troubles};
 pub(crate) use value::{channels, is_id_of, setting, short, truth};

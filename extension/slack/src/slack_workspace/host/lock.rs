@@ -21,22 +21,27 @@ pub(crate) fn all_teams(table: u32) {
     }
 }
 
-/// Taken to write the rows of some teams, in a fixed order.
-pub(crate) fn teams<'a>(table: u32, teams: impl IntoIterator<Item = &'a str>) {
+/// Taken to write the rows of some teams, in a fixed order. Returns whether the transaction already was the only one that could.
+pub(crate) fn teams<'a>(table: u32, teams: impl IntoIterator<Item = &'a str>) -> bool {
     let mut hashes: Vec<u32> = teams
         .into_iter()
         .map(|team| crc32fast::hash(team.as_bytes()))
         .collect();
     // A cascade has rows locked and nothing to write: it must not wait.
     if hashes.is_empty() {
-        return;
+        return true;
     }
+    let has_all = lock::is_held(TABLE, table, 0, ExclusiveLock)
+        || hashes
+            .iter()
+            .all(|hash| lock::is_held(TEAM, table, *hash, ExclusiveLock));
     lock::take(TABLE, table, 0, ShareLock);
     hashes.sort_unstable();
     hashes.dedup();
     for hash in hashes {
         lock::take(TEAM, table, hash, ExclusiveLock);
     }
+    has_all
 }
 
 /// Whether the transaction already writes that team.

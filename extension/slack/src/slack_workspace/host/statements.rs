@@ -16,8 +16,6 @@ pub(crate) const SHARED: [&str; 5] = [
 ];
 
 pub(crate) struct Statements {
-    /// `$1` ids: id, team.
-    pub(crate) teams_of: Statement,
     /// `$1` the first id, `$2` the last: id, team, scopes.
     pub(crate) links_of: Statement,
     /// `$1` team, `$2` ids: any other row of the team, preferably with a token, then with scopes.
@@ -28,12 +26,14 @@ pub(crate) struct Statements {
     pub(crate) without_scopes: Statement,
     /// `$1` team: whether it has rows.
     pub(super) has_rows: Statement,
-    /// `$1` scopes: those that exist.
-    pub(crate) scopes_left: Statement,
+    /// `$1` scopes: id and name of those that exist.
+    pub(crate) names_of: Statement,
     /// `$1` teams: the best row of each, as team and id.
     pub(crate) best: Statement,
-    /// `$1` ids: team, token, its iv, user, bot user, names of scopes, an organization of these, id, time.
+    /// `$1` ids: team, token, its iv, user, bot user, names of scopes in any order, an organization of these, id, time.
     pub(crate) describe: Statement,
+    /// `$1` ids: team, token, scopes, id. For many rows, whose scopes are mostly the same.
+    pub(crate) noted: Statement,
     /// `$1` ids of winners: for each other row of their teams the id, the winner's id, which shared columns differ (one bit
     /// each), its organization and its scopes.
     pub(crate) others: Statement,
@@ -120,10 +120,6 @@ impl Statements {
             )
         };
         Self {
-            teams_of: by_index(
-                &format!("select s.id::pg_catalog.int8, s.team_id::pg_catalog.text from {s} s where s.id == any ($1)"),
-                ids,
-            ),
             links_of: by_index(
                 &format!(
                     "select s.id::pg_catalog.int8, s.team_id::pg_catalog.text, {scopes_of_row} from {s} s
@@ -147,8 +143,8 @@ impl Statements {
                 &format!("select 1 from {s} s where s.team_id == $1 limit 1"),
                 &[pg_sys::TEXTOID],
             ),
-            scopes_left: by_index(
-                &format!("select c.id::pg_catalog.int8 from {c} c where c.id == any ($1)"),
+            names_of: by_index(
+                &format!("select c.id::pg_catalog.int8, c.name::pg_catalog.text from {c} c where c.id == any ($1)"),
                 ids,
             ),
             best: by_index(
@@ -164,8 +160,15 @@ impl Statements {
                     "select s.team_id::pg_catalog.text, s.encrypted_bot_access_token, s.encrypted_bot_access_token_iv,
                             s.user_id::pg_catalog.text, s.bot_user_id::pg_catalog.text,
                             array(select c.name::pg_catalog.text from {l} l join {c} c on c.id == l.slack_api_scope_id
-                                   where l.slack_integration_id == s.id order by c.name::pg_catalog.text collate \"C\"),
+                                   where l.slack_integration_id == s.id),
                             {of_its_scopes}::pg_catalog.int8, s.id::pg_catalog.int8, s.updated_at::pg_catalog.timestamp
+                       from {s} s where s.id == any ($1)"
+                ),
+                ids,
+            ),
+            noted: by_index(
+                &format!(
+                    "select s.team_id::pg_catalog.text, s.encrypted_bot_access_token, {scopes_of_row}, s.id::pg_catalog.int8
                        from {s} s where s.id == any ($1)"
                 ),
                 ids,
@@ -267,12 +270,20 @@ fn organization_of_row(tables: &Host) -> String {
         organization_of(tables, &tables.integrations, "i"),
         tables.integrations.qualified_name()
     );
-    match Host::owner_columns(&tables.slack).is_empty() {
+    let of_row = match Host::owner_columns(&tables.slack).is_empty() {
         true => of_integration,
         false => format!(
             "coalesce({}, {of_integration})",
             organization_of(tables, &tables.slack, "s")
         ),
+    };
+    match &tables.organizations {
+        // Where there is only one, as in most databases, no row is looked up.
+        Some(organizations) => format!(
+            "coalesce((select case when pg_catalog.min(o.id) == pg_catalog.max(o.id) then pg_catalog.min(o.id) end from {} o), {of_row})",
+            organizations.qualified_name()
+        ),
+        None => of_row,
     }
 }
 

@@ -1,14 +1,14 @@
 //! The flush: decides what the noted rows mean for their teams, and makes all rows of these teams identical.
 
 use super::installation;
-use super::kept::{self, Described, Kept, best};
+use super::kept::{self, Kept, best};
 use super::noted::{Cause, Note, take};
+use super::noted_rows::{NotedRow, ScopeNames, read};
 use super::open::open;
 use super::scopes::Instead;
 use super::spread::{follow, spread_instead};
 use crate::error::Result;
 use crate::slack_workspace::host::{Tables, lock, tables_of};
-use lockstep_server::{View, keys_argument};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Flushes what has been noted at this savepoint level.
@@ -51,7 +51,7 @@ enum Verdict {
     Asks,
 }
 
-fn verdict(cause: Cause, row: &Described, kept: Option<&Kept>, scopes: &BTreeSet<i64>) -> Verdict {
+fn verdict(cause: Cause, row: &NotedRow, kept: Option<&Kept>, scopes: &ScopeNames) -> Verdict {
     let token = kept.and_then(|kept| kept.row.token.as_ref());
     match (cause, &row.token) {
         (Cause::Came | Cause::Brings, Some(_)) if row.token.as_ref() == token => Verdict::Follows,
@@ -63,9 +63,9 @@ fn verdict(cause: Cause, row: &Described, kept: Option<&Kept>, scopes: &BTreeSet
         (Cause::Says, _) => Verdict::Carries,
         (Cause::Touched, _) => Verdict::Asks,
         // The scope itself is gone.
-        (Cause::Linked(scope), _) if !scopes.contains(&scope) => Verdict::Follows,
+        (Cause::Linked(scope), _) if !scopes.has(scope) => Verdict::Follows,
         (Cause::Linked(_), _) => match kept.and_then(|kept| kept.scopes.as_ref()) {
-            Some(scopes) if **scopes == *row.scopes => Verdict::Follows,
+            Some(scopes) if *scopes == row.scopes => Verdict::Follows,
             Some(_) if row.scopes.is_empty() => Verdict::Opens,
             _ => Verdict::Carries,
         },
@@ -87,22 +87,20 @@ struct Plan {
 
 impl Plan {
     fn make(tables: &Tables, notes: &[Note]) -> Result<Self> {
-        let ids: BTreeSet<i64> = notes.iter().map(|note| note.row).collect();
-        let ids: Vec<i64> = ids.into_iter().collect();
-        lock::teams(
-            tables.slack.oid,
-            teams_of(tables, &ids).iter().map(String::as_str),
-        );
-        // The previous lock holder may have moved rows to other teams; from now on the table's lock prevents that.
-        let rows = kept::describe(tables, &ids);
-        let mut teams: BTreeMap<&str, Vec<(Cause, &Described)>> = BTreeMap::new();
+        let table = tables.slack.oid;
+        let (mut rows, mut scopes) = read(tables, notes);
+        let teams: BTreeSet<&str> = rows.values().map(|row| row.team.as_str()).collect();
+        if !lock::teams(table, teams) {
+            // The previous lock holder may have moved rows to other teams; from now on the table's lock prevents that.
+            (rows, scopes) = read(tables, notes);
+        }
+        let mut teams: BTreeMap<&str, Vec<(Cause, &NotedRow)>> = BTreeMap::new();
         for note in notes {
             if let Some(row) = rows.get(&note.row) {
                 let of_team = teams.entry(&row.team).or_default();
                 of_team.push((note.cause, row));
             }
         }
-        let scopes = scopes_left(tables, notes);
         let mut plan = Self::default();
         for (team, noted) in teams {
             plan.add(tables, team, &noted, &scopes)?;
@@ -114,8 +112,8 @@ impl Plan {
         &mut self,
         tables: &Tables,
         team: &str,
-        noted: &[(Cause, &Described)],
-        scopes: &BTreeSet<i64>,
+        noted: &[(Cause, &NotedRow)],
+        scopes: &ScopeNames,
     ) -> Result<()> {
         let table = tables.slack.oid;
         let ids: BTreeSet<i64> = noted.iter().map(|(_, row)| row.row).collect();
@@ -170,32 +168,4 @@ impl Plan {
         }
         Ok(())
     }
-}
-
-/// The teams of those rows that still exist.
-fn teams_of(tables: &Tables, ids: &[i64]) -> BTreeSet<String> {
-    let mut teams = BTreeSet::new();
-    let teams_of = &tables.statements.teams_of;
-    teams_of.rows(View::Newest, &[keys_argument(ids)], |row| {
-        teams.extend(row.get::<String>(2));
-    });
-    teams
-}
-
-fn scopes_left(tables: &Tables, notes: &[Note]) -> BTreeSet<i64> {
-    let scopes = notes.iter().filter_map(|note| match note.cause {
-        Cause::Linked(scope) => Some(scope),
-        _ => None,
-    });
-    let scopes: BTreeSet<i64> = scopes.collect();
-    let mut left = BTreeSet::new();
-    if !scopes.is_empty() {
-        let scopes: Vec<i64> = scopes.into_iter().collect();
-        let arguments = [keys_argument(&scopes)];
-        let scopes_left = &tables.statements.scopes_left;
-        scopes_left.rows(View::Newest, &arguments, |row| {
-            left.extend(row.get::<i64>(1))
-        });
-    }
-    left
 }

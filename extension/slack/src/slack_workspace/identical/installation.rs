@@ -1,5 +1,6 @@
 //! A workspace's installation itself, which has no row in the application: its tokens, including the refresh token.
 
+use super::kept::scopes_described;
 use super::scopes::Instead;
 use crate::error::{Result, SlackError, check_finite};
 use crate::slack_workspace::host::Tables;
@@ -216,7 +217,7 @@ pub(super) fn follow(
                     // Unchanged, if the winner does not have its scopes yet.
                     match row.get::<i64>(8).is_some_and(|id| scopes.contains_key(&id)) {
                         true => None,
-                        false => nullable(row.get::<Vec<String>>(6)),
+                        false => Some(datum(scopes_described(row))),
                     },
                 ]);
             }

@@ -32,7 +32,7 @@ impl Described {
             user: row.get(4),
             bot: row.get(5),
             updated_at: row.get(9),
-            scopes: row.get(6).unwrap_or_default(),
+            scopes: scopes_described(row),
             organization: row.get(7),
         }
     }
@@ -41,6 +41,13 @@ impl Described {
     pub(super) fn is_open(&self, table: u32) -> bool {
         self.scopes.is_empty() && is_open(table, self.row)
     }
+}
+
+/// The names of a described row's scopes in alphabetical order.
+pub(crate) fn scopes_described(row: &Answer) -> Vec<String> {
+    let mut scopes: Vec<String> = row.get(6).unwrap_or_default();
+    scopes.sort_unstable();
+    scopes
 }
 
 /// Those of the rows that exist. The caller has the rights of the tables' owner.

@@ -28,6 +28,7 @@ mod flush;
 pub(crate) mod installation;
 mod kept;
 mod noted;
+mod noted_rows;
 mod open;
 mod scopes;
 mod settle;
@@ -37,7 +38,7 @@ mod writing;
 
 pub(crate) use drift::{differing_today, rows_adrift};
 pub(crate) use installation::{Installation, check_refresh_token, check_token};
-pub(crate) use kept::best;
+pub(crate) use kept::{best, scopes_described};
 pub(crate) use noted::{notes_left, release_notes, roll_back_notes};
 pub(crate) use scopes::{ScopesOfRow, write_scopes};
 pub(crate) use settle::settle;

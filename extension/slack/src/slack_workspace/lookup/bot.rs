@@ -2,7 +2,7 @@
 
 use crate::error::{OrRaise, Result, required};
 use crate::slack_workspace::host::{Tables, check_max_rows, workspace};
-use crate::slack_workspace::identical::best;
+use crate::slack_workspace::identical::{best, scopes_described};
 use lockstep_server::host::qualified;
 use lockstep_server::kept;
 use lockstep_server::{OwnStatement, Statement, View, datum, keys_argument};
@@ -114,7 +114,7 @@ fn bot(team: Option<&str>, enterprise: Option<&str>, schema: &str) -> Result<Opt
                     row.get(5),
                     Some(token),
                     row.get(3),
-                    row.get(6).unwrap_or_default(),
+                    scopes_described(row),
                     None,
                     row.get(4),
                 ));

@@ -7,6 +7,8 @@ use lockstep_server::{OwnStatement, datum, keys_argument, nullable};
 use pgrx::pg_sys::{self, Datum};
 use pgrx::prelude::*;
 use std::collections::BTreeSet;
+use std::mem::ManuallyDrop;
+use std::thread::LocalKey;
 
 use super::by_path;
 use super::listed::{Found, Listed, Listings, Paths};
@@ -105,15 +107,30 @@ kept! {
         &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
         &["schema"],
     );
+    // Without the channels that are no longer notified, which takes longer to find out.
+    static TROUBLED_NOW: OwnStatement = OwnStatement::new(
+        "select t.integration_id from lockstep_internal.channel_troubles($1, $2) t",
+        &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
+    );
 }
 
 /// Those of these integrations with a channel that could not be notified.
 fn troubled(schema: &str, found: &[Found]) -> Result<BTreeSet<i64>> {
     let ids: Vec<i64> = found.iter().map(|it| it.integration).collect();
+    let any = among(&TROUBLED, schema, &ids)?;
+    let ids: Vec<i64> = any.into_iter().collect();
+    among(&TROUBLED_NOW, schema, &ids)
+}
+
+fn among(
+    statement: &'static LocalKey<ManuallyDrop<OwnStatement>>,
+    schema: &str,
+    ids: &[i64],
+) -> Result<BTreeSet<i64>> {
     let mut troubled = BTreeSet::new();
     if !ids.is_empty() {
-        let arguments = [datum(schema), keys_argument(&ids)];
-        TROUBLED.with(|statement| {
+        let arguments = [datum(schema), keys_argument(ids)];
+        statement.with(|statement| {
             statement.rows(&arguments, |row| troubled.extend(row.get::<i64>(1)))
         })?;
     }

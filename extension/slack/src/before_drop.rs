@@ -2,7 +2,7 @@
 
 use crate::error::{OrRaise, Result};
 use crate::held;
-use lockstep_server::{OwnStatement, drops_extension, may_drop};
+use lockstep_server::{OwnStatement, drops_extension, is_on_worker, may_drop};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -10,6 +10,7 @@ use pgrx::prelude::*;
 #[pg_extern(sql = "
 create function lockstep_internal.before_drop_of_slack() returns event_trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_internal.before_drop_of_slack() is 'event trigger: before lockstep_slack is dropped, says what goes with it';
+revoke execute on function lockstep_internal.before_drop_of_slack() from public;
 create event trigger lockstep_slack_before_drop on ddl_command_start when tag in ('DROP EXTENSION') execute function lockstep_internal.before_drop_of_slack();
 alter event trigger lockstep_slack_before_drop enable always;
 comment on event trigger lockstep_slack_before_drop is 'says what goes with lockstep_slack before it is dropped';")]
@@ -29,7 +30,10 @@ fn leave() -> Result<()> {
         "delete from lockstep_internal.runner_limit where role = 'lockstep_sidecar'",
         "delete from lockstep_internal.backfill_function where job = 'slack_workspaces'",
     ] {
-        OwnStatement::new(forget, &[]).run(&[])?;
+        OwnStatement::on_each_server(forget).run(&[])?;
     }
-    held::say_what_would_go()
+    match is_on_worker() {
+        true => Ok(()),
+        false => held::say_what_would_go(),
+    }
 }

@@ -22,6 +22,10 @@ pub(super) fn failed(run: &str, id: i64) {
     );
 }
 
+pub(super) fn not_resumed(id: i64, error: &str) {
+    warning!("backfill run {id} has lost its workers and cannot be resumed: {error}");
+}
+
 pub(super) fn given_up(run: &str, id: i64, error: &str) {
     warning!(
         "{run}: paused, as its workers failed too often: {error}; call lockstep.resume_backfill({id})"

@@ -9,20 +9,20 @@ use std::hash::Hash;
 use std::ptr;
 
 /// A catalog with an index that finds all rows about a table.
-pub(super) struct Catalog {
+pub(crate) struct Catalog {
     oid: u32,
     index: u32,
     /// The first column of the index: the table's OID.
     column: i16,
 }
 
-pub(super) const PG_CLASS: Catalog = Catalog::new(1259, 2662, 1);
-pub(super) const PG_ATTRIBUTE: Catalog = Catalog::new(1249, 2659, 1);
-pub(super) const PG_TRIGGER: Catalog = Catalog::new(2620, 2701, 2);
-pub(super) const PG_INDEX: Catalog = Catalog::new(2610, 2678, 2);
-pub(super) const PG_CONSTRAINT: Catalog = Catalog::new(2606, 2665, CONSTRAINED_TABLE);
-pub(super) const PG_INHERITS_BY_CHILD: Catalog = Catalog::new(2611, 2680, 1);
-pub(super) const PG_INHERITS_BY_PARENT: Catalog = Catalog::new(2611, 2187, 2);
+pub(crate) const PG_CLASS: Catalog = Catalog::new(1259, 2662, 1);
+pub(crate) const PG_ATTRIBUTE: Catalog = Catalog::new(1249, 2659, 1);
+pub(crate) const PG_TRIGGER: Catalog = Catalog::new(2620, 2701, 2);
+pub(crate) const PG_INDEX: Catalog = Catalog::new(2610, 2678, 2);
+pub(crate) const PG_CONSTRAINT: Catalog = Catalog::new(2606, 2665, CONSTRAINED_TABLE);
+pub(crate) const PG_INHERITS_BY_CHILD: Catalog = Catalog::new(2611, 2680, 1);
+pub(crate) const PG_INHERITS_BY_PARENT: Catalog = Catalog::new(2611, 2187, 2);
 
 const CONSTRAINED_TABLE: i16 = if cfg!(feature = "pg18") { 9 } else { 8 };
 
@@ -31,8 +31,14 @@ impl Catalog {
         Self { oid, index, column }
     }
 
+    /// A catalog that another extension has added to PostgreSQL's, with an index whose first column is the table's OID, and the
+    /// catalog's; None if there is no such extension.
+    pub(crate) fn added(name: &CStr, index: &CStr) -> Option<Self> {
+        Some(Self::new(added(name)?, added(index)?, 1))
+    }
+
     /// Reads each row about a table, in the order of the index.
-    pub(super) fn each(&self, table: u32, mut read: impl FnMut(&Entry)) {
+    pub(crate) fn each(&self, table: u32, mut read: impl FnMut(&Entry)) {
         // SAFETY: catalog, index and column are PostgreSQL's own; the column is an OID, which the function compares. Everything
         // opened is closed, and each row is read before the next one is fetched. After an error, the abort closes what is left
         // open.
@@ -66,46 +72,73 @@ impl Catalog {
     }
 
     /// What `read` makes of each row about a table, except None.
-    pub(super) fn rows<T>(&self, table: u32, mut read: impl FnMut(&Entry) -> Option<T>) -> Vec<T> {
+    pub(crate) fn rows<T>(&self, table: u32, mut read: impl FnMut(&Entry) -> Option<T>) -> Vec<T> {
         let mut rows = Vec::new();
         self.each(table, |entry| rows.extend(read(entry)));
         rows
     }
 }
 
+/// The only row of a catalog that another extension has added, if there is one.
+pub(crate) fn only_row<T>(name: &CStr, read: impl FnOnce(&Entry) -> Option<T>) -> Option<T> {
+    let oid = Oid::from(added(name)?);
+    // SAFETY: as in `Catalog::each`, without an index or a key.
+    unsafe {
+        let lock = pg_sys::AccessShareLock as i32;
+        let catalog = pg_sys::table_open(oid, lock);
+        let none = ptr::null_mut();
+        let scan =
+            pg_sys::systable_beginscan(catalog, Oid::INVALID, false, none, 0, ptr::null_mut());
+        let tuple = pg_sys::systable_getnext(scan);
+        let descriptor = (*catalog).rd_att;
+        let found = (!tuple.is_null()).then_some(Entry { tuple, descriptor });
+        let found = found.and_then(|entry| read(&entry));
+        pg_sys::systable_endscan(scan);
+        pg_sys::table_close(catalog, lock);
+        found
+    }
+}
+
+fn added(name: &CStr) -> Option<u32> {
+    const PG_CATALOG: u32 = 11;
+    // SAFETY: looks up a name that ends with a NUL in the cache of names.
+    let oid = unsafe { pg_sys::get_relname_relid(name.as_ptr(), Oid::from(PG_CATALOG)) };
+    (oid != Oid::INVALID).then(|| oid.to_u32())
+}
+
 /// A row of a catalog.
-pub(super) struct Entry {
+pub(crate) struct Entry {
     tuple: pg_sys::HeapTuple,
     descriptor: pg_sys::TupleDesc,
 }
 
 impl Entry {
     /// The value of a column, unless it is null. `T` must be how its type is stored.
-    pub(super) fn get<T: FromDatum>(&self, column: &CStr) -> Option<T> {
+    pub(crate) fn get<T: FromDatum>(&self, column: &CStr) -> Option<T> {
         let (datum, is_null) = self.datum(column);
         // SAFETY: the columns of catalogs have fixed types, and the value is copied while the row lives.
         unsafe { T::from_datum(datum, is_null) }
     }
 
-    pub(super) fn oid(&self, column: &CStr) -> u32 {
+    pub(crate) fn oid(&self, column: &CStr) -> u32 {
         self.get::<Oid>(column).unwrap_or(Oid::INVALID).to_u32()
     }
 
     /// The value of a column of type "char".
-    pub(super) fn char(&self, column: &CStr) -> char {
+    pub(crate) fn char(&self, column: &CStr) -> char {
         char::from(self.get::<i8>(column).unwrap_or_default() as u8)
     }
 
-    pub(super) fn is(&self, column: &CStr) -> bool {
+    pub(crate) fn is(&self, column: &CStr) -> bool {
         self.get(column).unwrap_or(false)
     }
 
-    pub(super) fn is_null(&self, column: &CStr) -> bool {
+    pub(crate) fn is_null(&self, column: &CStr) -> bool {
         self.datum(column).1
     }
 
     /// The value of a column of type name.
-    pub(super) fn name(&self, column: &CStr) -> String {
+    pub(crate) fn name(&self, column: &CStr) -> String {
         let (datum, is_null) = self.datum(column);
         if is_null {
             return String::new();
@@ -116,7 +149,7 @@ impl Entry {
     }
 
     /// Where the row is stored and who wrote it. Statistics, which PostgreSQL updates in place, do not change it.
-    pub(super) fn version(&self) -> impl Hash {
+    pub(crate) fn version(&self) -> impl Hash {
         // SAFETY: the row lives as long as the entry.
         unsafe {
             let place = (*self.tuple).t_self;

@@ -1,6 +1,6 @@
 //! Upgrades from earlier versions. The library is replaced before ALTER EXTENSION UPDATE runs.
 
-use super::mend::{Mended, mend};
+use super::repair::{Mended, mend};
 use crate::cache_column::defined::Definition;
 use crate::error::{CacheColumnError, Error, OrRaise, Result};
 use pgrx::prelude::*;

@@ -8,7 +8,7 @@ use lockstep_tests::slack::caller::block_actions;
 use lockstep_tests::slack::{Message, User};
 use serde_json::{Value, json};
 
-use crate::chatops::case::check;
+use crate::chatops::answers::check;
 use crate::chatops::{LATER, Room, command};
 use crate::concurrency::PATIENCE;
 use crate::service_account::number;

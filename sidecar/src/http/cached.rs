@@ -10,7 +10,7 @@ use tokio::time::Instant;
 const REST: u32 = 10;
 
 /// The last answer, or that there was none, and until when it is shown to whoever asks.
-pub(crate) struct Last<T> {
+pub(crate) struct Cached<T> {
     /// How old an answer may be that is shown.
     fresh: Duration,
     /// One that took long, at most.
@@ -18,7 +18,7 @@ pub(crate) struct Last<T> {
     answer: Mutex<Option<(Instant, Option<Arc<T>>)>>,
 }
 
-impl<T> Last<T> {
+impl<T> Cached<T> {
     pub(crate) fn new(fresh: Duration, longest: Duration) -> Self {
         Self {
             fresh,
@@ -55,14 +55,14 @@ mod tests {
     use tokio::task::yield_now;
     use tokio::time::{advance, sleep};
 
-    use super::Last;
+    use super::Cached;
 
     const FRESH: Duration = Duration::from_secs(2);
     const LONGEST: Duration = Duration::from_secs(15);
 
     #[tokio::test]
     async fn many_who_look_ask_once() {
-        let last = Last::new(FRESH, LONGEST);
+        let last = Cached::new(FRESH, LONGEST);
         let asked = AtomicU32::new(0);
         let ask = async || {
             asked.fetch_add(1, Ordering::Relaxed);
@@ -78,7 +78,7 @@ mod tests {
     /// A database that does not answer is not asked again by each reader, but soon, however long the last question took.
     #[tokio::test(start_paused = true)]
     async fn no_answer_is_one_as_well() {
-        let last: Last<u32> = Last::new(FRESH, LONGEST);
+        let last: Cached<u32> = Cached::new(FRESH, LONGEST);
         let slow = async || {
             sleep(Duration::from_secs(5)).await;
             None
@@ -92,7 +92,7 @@ mod tests {
     /// One that takes long is asked less often, but asked.
     #[tokio::test(start_paused = true)]
     async fn slow_answers_are_asked_for_less_often() {
-        let last: Last<u32> = Last::new(FRESH, LONGEST);
+        let last: Cached<u32> = Cached::new(FRESH, LONGEST);
         let slow = async || {
             sleep(Duration::from_secs(5)).await;
             Some(7)

@@ -158,15 +158,18 @@ fn a_change_whose_answer_is_lost_may_have_been_made() -> Result<()> {
     let text = "run feature set f true --staging";
     assert_eq!(room.say(text)?, unknown(text));
     assert_eq!(number(&mut room.staging, rows)?, 1);
-    assert_eq!(
-        room.say("run feature get f --staging")?,
-        "*f*\n:warning: staging: unreachable"
+    let get = "run feature get f --staging";
+    let here = || room.origin(&room.ada, &room.production_channel);
+    let said = room.give(&here(), get)?;
+    assert_eq!(said.text, "*f*\n:warning: staging: unreachable");
+    ensure!(
+        said.request.as_ref().is_some_and(|it| it.ends_with("`).")),
+        "{said:?}"
     );
     line.make(Way::Open);
-    assert_eq!(
-        room.say("run feature get f --staging")?,
-        "*f*\n• staging: on"
-    );
+    let said = room.give(&here(), get)?;
+    assert_eq!(said.text, "*f*\n• staging: on");
+    assert_eq!(said.request, None);
 
     // A change that does: before the commit it is certain that it was not made.
     line.make(Way::CutAt(ANSWER));

@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use super::history::History;
 use super::report::Report;
-use crate::http::Last;
+use crate::database::Workspace;
+use crate::http::Cached;
 
 /// How old a report may be that is shown. The page asks less often.
 const FRESH: Duration = Duration::from_secs(2);
@@ -18,17 +19,19 @@ const HISTORY_FRESH: Duration = Duration::from_secs(30);
 /// One that takes long is asked for no less often than that, or it would be no live page.
 const LONGEST: Duration = Duration::from_secs(15);
 
-pub(super) struct Looks {
-    pub(super) report: Last<Report>,
-    pub(super) history: Last<History>,
+pub(super) struct Cache {
+    pub(super) report: Cached<Report>,
+    pub(super) history: Cached<History>,
+    pub(super) workspaces: Cached<Vec<Workspace>>,
     pub(super) drift: Counting,
 }
 
-impl Default for Looks {
+impl Default for Cache {
     fn default() -> Self {
         Self {
-            report: Last::new(FRESH, LONGEST),
-            history: Last::new(HISTORY_FRESH, 10 * HISTORY_FRESH),
+            report: Cached::new(FRESH, LONGEST),
+            history: Cached::new(HISTORY_FRESH, 10 * HISTORY_FRESH),
+            workspaces: Cached::new(FRESH, LONGEST),
             drift: Counting::default(),
         }
     }

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use lockstep_tests::host::Layout;
 
-use crate::chatops::case::check;
+use crate::chatops::answers::check;
 use crate::chatops::{Room, chatops_url};
 use crate::database::with_slack;
 use crate::service_account::number;

@@ -1,22 +1,43 @@
 //! Statements on the extension's own tables.
 
+use super::{Answer, Statement, View, connected};
+use crate::citus::check_is_not_on_worker;
 use crate::error::Result;
-use crate::{Answer, Statement, View, as_ourselves, connected, with_catalog_path};
+use crate::{as_ourselves, with_catalog_path};
 use pgrx::pg_sys::{Datum, Oid};
 use std::rc::Rc;
 
 /// A statement on the extension's tables.
-pub struct OwnStatement(Statement);
+pub struct OwnStatement {
+    statement: Statement,
+    /// It is for what the extension's script has written, which workers of Citus have as well.
+    is_for_workers: bool,
+}
 
 impl OwnStatement {
     pub fn new(text: &str, parameters: &[Oid]) -> Self {
-        Self(Statement::new(text, parameters))
+        Self::of(Statement::new(text, parameters))
+    }
+
+    /// A statement without parameters on what the extension's script has written, wherever it ran.
+    pub fn on_each_server(text: &str) -> Self {
+        Self {
+            statement: Statement::new(text, &[]),
+            is_for_workers: true,
+        }
     }
 
     /// A statement that uses the indexes starting with these columns, even if the planner believes the table is small.
     pub fn by_index(text: &str, parameters: &[Oid], columns: &[&str]) -> Self {
         let columns: Rc<[String]> = columns.iter().map(ToString::to_string).collect();
-        Self(Statement::by_index(text, parameters, &columns))
+        Self::of(Statement::by_index(text, parameters, &columns))
+    }
+
+    fn of(statement: Statement) -> Self {
+        Self {
+            statement,
+            is_for_workers: false,
+        }
     }
 
     /// Returns the number of rows written.
@@ -59,8 +80,11 @@ impl OwnStatement {
     }
 
     fn within<R>(&self, work: impl FnOnce(&Statement) -> R) -> Result<R> {
+        if !self.is_for_workers {
+            check_is_not_on_worker()?;
+        }
         Ok(as_ourselves(|| {
-            with_catalog_path(|| connected(|| work(&self.0)))
+            with_catalog_path(|| connected(|| work(&self.statement)))
         }))
     }
 }

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 const MOST_BYTES: usize = 32 << 20;
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(crate) async fn hear(request: Request, next: Next) -> Response {
+pub(crate) async fn drain(request: Request, next: Next) -> Response {
     // A client that asks before sending a body sends none after a refusal.
     if request.body().is_end_stream() || request.headers().contains_key(EXPECT) {
         return next.run(request).await;

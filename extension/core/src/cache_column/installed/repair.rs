@@ -51,7 +51,7 @@ pub(super) fn mend(definition: &Definition) -> Result<Mended> {
     }
 }
 
-/// What [`mend`] would do.
+/// What [`repair`] would do.
 pub(super) fn would_mend(definition: &Definition, tables: &[&Relation]) -> Result<Mended> {
     let state = examine(definition)?;
     let words = state.words();

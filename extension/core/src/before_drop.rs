@@ -5,7 +5,7 @@
 
 use crate::error::{OrRaise, Result};
 use crate::{cache_column, home};
-use lockstep_server::{drops_extension, may_drop};
+use lockstep_server::{drops_extension, is_on_worker, may_drop};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -13,11 +13,12 @@ use pgrx::prelude::*;
 #[pg_extern(sql = "
 create function lockstep_internal.before_drop() returns event_trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_internal.before_drop() is 'event trigger: before lockstep is dropped, enables the triggers of the application that attach disabled';
+revoke execute on function lockstep_internal.before_drop() from public;
 create event trigger lockstep_before_drop on ddl_command_start when tag in ('DROP EXTENSION') execute function lockstep_internal.before_drop();
 alter event trigger lockstep_before_drop enable always;
 comment on event trigger lockstep_before_drop is 'gives the application its own triggers back before lockstep is dropped';")]
 fn before_drop(fcinfo: pg_sys::FunctionCallInfo) {
-    if drops_extension(fcinfo, &[c"lockstep"]) && may_drop() {
+    if drops_extension(fcinfo, &[c"lockstep"]) && may_drop() && !is_on_worker() {
         leave().or_raise();
     }
 }

@@ -1,0 +1,28 @@
+//! Where the Citus extension is: which tables it distributes, and whether this server is one of its workers. A database without
+//! Citus pays for looking up a name that it does not have.
+
+use crate::catalog::{Catalog, only_row};
+use crate::error::{HostError, Result};
+
+/// Whether Citus keeps the rows of a table, in shards or as copies.
+pub(crate) fn manages(table: u32) -> bool {
+    let tables = Catalog::added(
+        c"pg_dist_partition",
+        c"pg_dist_partition_logical_relid_index",
+    );
+    tables.is_some_and(|tables| !tables.rows(table, |_| Some(())).is_empty())
+}
+
+/// Whether this server is a worker, which has the extension's tables as well, but empty: all that they hold is on the coordinator.
+pub fn is_on_worker() -> bool {
+    let group = only_row(c"pg_dist_local_group", |row| row.get::<i32>(c"groupid"));
+    group.is_some_and(|group| group != 0)
+}
+
+/// What a worker finds in the extension's tables must not look like an answer.
+pub(crate) fn check_is_not_on_worker() -> Result<()> {
+    match is_on_worker() {
+        true => Err(HostError::CitusWorker.into()),
+        false => Ok(()),
+    }
+}

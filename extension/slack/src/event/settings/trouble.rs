@@ -1,0 +1,118 @@
+//! Channels that integrations cannot reach now: of those that they still notify.
+
+use super::effective as settings;
+use super::gone;
+use crate::error::{OrRaise, Result, required};
+use crate::event::tables::Tables;
+use lockstep_server::kept;
+use lockstep_server::{OwnStatement, attempt, datum, nullable};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+
+kept! {
+    static TROUBLES: OwnStatement = OwnStatement::new(
+        "select integration_id, team_id, channel, error, needed, failures, since, last_at from lockstep_internal.slack_channel_trouble
+          where schema = $1 and ($2 is null or integration_id = any ($2)) order by integration_id, team_id collate \"C\", channel collate \"C\"",
+        &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
+    );
+}
+
+pub(crate) struct Trouble {
+    integration: i64,
+    pub(crate) team: String,
+    pub(crate) channel: String,
+    pub(crate) error: String,
+    pub(crate) needed: Option<String>,
+    pub(crate) failures: i64,
+    pub(crate) since: Option<TimestampWithTimeZone>,
+    pub(crate) last_at: Option<TimestampWithTimeZone>,
+}
+
+/// Those of the integrations, or of all. Whatever shows troubles asks this.
+pub(crate) fn troubles(schema: &str, integrations: Option<&[i64]>) -> Result<Vec<Trouble>> {
+    let mut found: Vec<Trouble> = Vec::new();
+    let ids = integrations.map(<[i64]>::to_vec);
+    TROUBLES.with(|statement| {
+        statement.rows_with_nulls(&[Some(datum(schema)), nullable(ids)], |row| {
+            found.push(Trouble {
+                integration: row.get(1).unwrap_or_default(),
+                team: row.get(2).unwrap_or_default(),
+                channel: row.get(3).unwrap_or_default(),
+                error: row.get(4).unwrap_or_default(),
+                needed: row.get(5),
+                failures: row.get(6).unwrap_or_default(),
+                since: row.get(7),
+                last_at: row.get(8),
+            });
+        })
+    })?;
+    if found.is_empty() {
+        return Ok(found);
+    }
+    let tables = Tables::attached(schema)?;
+    let troubled: BTreeSet<i64> = found.iter().map(|it| it.integration).collect();
+    let parents = gone::parents(&tables, &troubled);
+    // Others are gone, or notify other channels now: of their own, or of those that they inherit.
+    let settings = settings::effective(&tables, parents.into_iter())?;
+    found.retain(|it| {
+        let settings = settings.get(&it.integration).map(|found| &found.settings);
+        settings.is_some_and(|settings| settings.all_channels().contains(&it.channel.as_str()))
+    });
+    Ok(found)
+}
+
+/// For reports, which are of the whole schema.
+#[pg_extern(sql = r#"
+create function lockstep_internal.channel_troubles(schema text, integrations bigint[] default null)
+returns table (integration_id bigint, team_id text, channel text, error text, needed text, failures bigint, since timestamptz, last_at timestamptz)
+language c rows 10 set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.channel_troubles(text, bigint[]) is
+  'the channels that integrations of a schema notify and cannot reach, each with the last error';
+revoke execute on function lockstep_internal.channel_troubles(text, bigint[]) from public;
+"#)]
+#[allow(clippy::type_complexity)]
+fn channel_troubles(
+    schema: Option<&str>,
+    integrations: Option<Vec<Option<i64>>>,
+) -> TableIterator<
+    'static,
+    (
+        name!(integration_id, i64),
+        name!(team_id, String),
+        name!(channel, String),
+        name!(error, String),
+        name!(needed, Option<String>),
+        name!(failures, i64),
+        name!(since, Option<TimestampWithTimeZone>),
+        name!(last_at, Option<TimestampWithTimeZone>),
+    ),
+> {
+    let schema = required(schema, "schema");
+    let ids: Option<Vec<i64>> = integrations.map(|ids| ids.into_iter().flatten().collect());
+    // A table's owner can make reading it fail, but must not take the report from others.
+    let found = attempt(AssertUnwindSafe(|| {
+        troubles(schema, ids.as_deref()).or_raise()
+    }));
+    let found = found.unwrap_or_else(|failure| {
+        warning!(
+            "channels of schema {schema} that cannot be reached are not known: {}",
+            failure.message
+        );
+        Vec::new()
+    });
+    TableIterator::new(found.into_iter().map(|it| {
+        (
+            it.integration,
+            it.team,
+            it.channel,
+            it.error,
+            it.needed,
+            it.failures,
+            it.since,
+            it.last_at,
+        )
+    }))
+}

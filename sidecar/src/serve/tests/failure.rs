@@ -1,0 +1,85 @@
+//! What people get when a request fails: a page or an answer in Slack, with the id by which it is found in the log.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Method, Request, StatusCode};
+
+use super::{FORM, json_of, respond, send, signed, slash, text};
+use crate::http::path::{COMMANDS, INSTALL};
+
+/// People get an error page, with the request id for the administrator; programs get JSON.
+#[test]
+fn browsers_get_a_page_where_programs_get_json() {
+    let asked = |accept: &str| {
+        let request = Request::builder()
+            .uri("/nowhere")
+            .header("accept", accept)
+            .header("x-request-id", "told-1")
+            .body(Body::empty());
+        respond(request.unwrap_or_else(|error| unreachable!("{error}")))
+    };
+    let page = asked("text/html,*/*;q=0.8");
+    assert_eq!(page.status(), StatusCode::NOT_FOUND);
+    assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
+    assert!(page.headers().contains_key("content-security-policy"));
+    assert_eq!(page.headers()["vary"], "accept");
+    let page = text(page);
+    for words in ["This page does not exist.", "told-1", "href=\"/\""] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    let json = asked("*/*");
+    assert_eq!(json.headers()["content-type"], "application/problem+json");
+    assert_eq!(json_of(&text(json))["status"], 404);
+}
+
+/// Whatever a person sees of a failure has the id by which it is found in the log.
+#[test]
+fn failures_name_their_request() {
+    let id = |request: &mut Request<Body>| {
+        request
+            .headers_mut()
+            .insert("x-request-id", HeaderValue::from_static("told-1"));
+    };
+    let mut page = Request::get(INSTALL)
+        .body(Body::empty())
+        .unwrap_or_default();
+    id(&mut page);
+    let page = respond(page);
+    assert_eq!(page.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let page = text(page);
+    assert!(page.contains("told-1"), "{page}");
+    for (command, given) in [
+        ("/chatops", "run feature get f --staging"),
+        ("/gitlab", "status"),
+    ] {
+        let mut request = signed(COMMANDS, FORM, &slash(command, given));
+        id(&mut request);
+        let (status, text) = send(request);
+        assert_eq!(status, StatusCode::OK);
+        assert!(text.contains("(request `told-1`)"), "{command}: {text}");
+    }
+    let mut request = signed(COMMANDS, FORM, &slash("/gitlab", "help"));
+    id(&mut request);
+    assert!(!send(request).1.contains("told-1"));
+}
+
+#[test]
+fn requests_have_ids() {
+    let answered = |id: Option<&str>| {
+        let mut request = Request::builder().method(Method::GET).uri("/");
+        if let Some(id) = id {
+            request = request.header("x-request-id", id);
+        }
+        let request = request.body(Body::empty());
+        let response = respond(request.unwrap_or_else(|error| unreachable!("{error}")));
+        let id = response.headers().get("x-request-id").cloned();
+        id.and_then(|id| id.to_str().ok().map(str::to_owned))
+            .unwrap_or_default()
+    };
+    assert_eq!(answered(Some("from-a.proxy_1")), "from-a.proxy_1");
+    let long = "x".repeat(65);
+    for id in [None, Some("two words"), Some("<b>"), Some(&long)] {
+        let own = answered(id);
+        assert!(own.len() > 8 && id != Some(&own), "{own}");
+        assert_ne!(own, answered(id));
+    }
+}
