@@ -23,7 +23,7 @@ pub(crate) struct GitLab {
     )]
     pub(crate) gitlab_urls: Vec<String>,
 
-    /// GitLab's address as people open it, for links in messages; without it the first --gitlab-url, which may be one that only
+    /// GitLab's address as people open it, for links in messages; otherwise the first of its addresses, which may be one that only
     /// this program reaches
     #[arg(
         long = "gitlab-external-url",

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::change::{Change, Effect, is_on, not_seen, off_in_staging, on_in_production};
-use super::said::describe;
+use super::describe::describe;
 use crate::chatops::environment::{Environment, Name};
 use crate::chatops::given::Given;
 use crate::chatops::outcome::Outcome;
