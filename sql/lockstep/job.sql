@@ -52,10 +52,21 @@ create table lockstep_internal.worker_limit (
   name text not null
     constraint worker_limit_pkey primary key
     constraint worker_limit_name_check check (pg_catalog.length(name) <= 255),
-  concurrency integer not null
-    constraint worker_limit_concurrency_check check (concurrency between 1 and 10000)
+  concurrency integer
+    constraint worker_limit_concurrency_check check (concurrency between 1 and 10000),
+  rate integer
+    constraint worker_limit_rate_check check (rate between 1 and 10000),
+  period interval,
+  -- The same for the jobs of each concurrency key.
+  key_concurrency integer
+    constraint worker_limit_key_concurrency_check check (key_concurrency between 1 and 10000),
+  key_rate integer
+    constraint worker_limit_key_rate_check check (key_rate between 1 and 10000),
+  key_period interval,
+  constraint worker_limit_period_check check ((rate is null) = (period is null) and (key_rate is null) = (key_period is null))
 );
-comment on table lockstep_internal.worker_limit is 'how many jobs of a worker run at once; written by lockstep.limit_worker alone';
+comment on table lockstep_internal.worker_limit is
+  'how many jobs of a worker, or of each of its concurrency keys, run at once and start within a period; written by lockstep.limit_worker alone';
 select pg_catalog.pg_extension_config_dump('lockstep_internal.worker_limit', '');
 
 create table lockstep_internal.job_schedule (
@@ -137,7 +148,7 @@ create table lockstep_internal.job (
   priority integer not null,
   run_at timestamptz not null,
   status text not null
-    constraint job_status_check check (status in ('scheduled', 'waiting', 'running', 'dead')),
+    constraint job_status_check check (status in ('scheduled', 'waiting', 'blocked', 'running', 'dead')),
   runner bigint,
   -- How often the job failed, and how often its runner was lost.
   failures integer not null default 0,
@@ -150,6 +161,9 @@ create table lockstep_internal.job (
   died_at timestamptz,
   -- The transaction that let the job wait, or changed its place among those that wait.
   queued_by xid8 not null default pg_catalog.pg_current_xact_id(),
+  -- The jobs of a worker with the same key share its limits for keys.
+  concurrency_key text
+    constraint job_concurrency_key_check check (pg_catalog.length(concurrency_key) <= 255),
   constraint job_runner_check check ((status = 'running') = (runner is not null))
 ) with (
   -- A job creates three row versions, and most of the table is deleted a moment later: vacuum must not wait for a fifth of it.
@@ -160,10 +174,29 @@ create index job_waiting_idx on lockstep_internal.job (worker, priority, run_at,
 create index job_queued_by_idx on lockstep_internal.job (worker, queued_by) where status = 'waiting';
 create index job_scheduled_idx on lockstep_internal.job (run_at) where status = 'scheduled';
 create index job_running_idx on lockstep_internal.job (runner) where status = 'running';
+-- To count them. By worker it would look like the index of keys, which finds the blocked jobs of one.
+create index job_blocked_idx on lockstep_internal.job (status) where status = 'blocked';
 create index job_dead_idx on lockstep_internal.job (died_at) where status = 'dead';
+-- One index counts what runs with a key, and finds the first that is blocked.
+create index job_concurrency_key_idx on lockstep_internal.job (worker, concurrency_key, status, priority, run_at, id) where concurrency_key is not null;
 create unique index job_unique_key on lockstep_internal.job (unique_worker, unique_key) where holds_key and status <> 'dead';
 select pg_catalog.pg_extension_config_dump('lockstep_internal.job', '');
 select pg_catalog.pg_extension_config_dump('lockstep_internal.job_id_seq', '');
+
+-- A row counts against a rate until its time. After that, a job of the key that is blocked may start; so a job that ends leaves a row whose time is
+-- over. Whoever ends a job only inserts, so it waits for nobody; claims, one at a time for a worker, remove rows.
+create table lockstep_internal.worker_limit_use (
+  worker text not null
+    constraint worker_limit_use_worker_check check (pg_catalog.length(worker) <= 255),
+  -- Null where it counts against the rate of the whole worker.
+  concurrency_key text
+    constraint worker_limit_use_concurrency_key_check check (pg_catalog.length(concurrency_key) <= 255),
+  jobs integer not null,
+  until timestamptz not null
+);
+comment on table lockstep_internal.worker_limit_use is 'what counts against the rates of workers, and keys that have room again; written by claims and by jobs that end';
+create index worker_limit_use_key_idx on lockstep_internal.worker_limit_use (worker, concurrency_key, until);
+create index worker_limit_use_until_idx on lockstep_internal.worker_limit_use (worker, until);
 
 -- Unlogged: after a crash the next claims read what they need once more.
 create unlogged table lockstep_internal.job_place (
@@ -199,18 +232,19 @@ grant select on lockstep.dead_jobs to lockstep_admin;
 create view lockstep.worker_status as
 select n.name as worker, r.new_name as renamed_to, r.feature,
        coalesce(c.enqueued, 0) as enqueued, coalesce(c.scheduled, 0) as scheduled, coalesce(c.running, 0) as running,
-       coalesce(c.dead, 0) as dead, c.oldest, c.worker is null as drained, t.retired_at, l.concurrency
+       coalesce(c.dead, 0) as dead, c.oldest, c.worker is null as drained, t.retired_at, l.concurrency, coalesce(c.blocked, 0) as blocked
   from (select w.name from lockstep_internal.worker w union select h.name from lockstep_internal.host_worker h union select o.old_name from lockstep_internal.worker_rename o
         union select o.new_name from lockstep_internal.worker_rename o union select m.name from lockstep_internal.worker_limit m union select j.worker from lockstep_internal.job j) n
   left join lockstep_internal.worker_rename r on r.old_name = n.name
   left join lockstep_internal.retired_worker t on t.name = n.name
   left join lockstep_internal.worker_limit l on l.name = n.name
   left join (
-    select j.worker, pg_catalog.count(*) filter (where j.status in ('scheduled', 'waiting')) as enqueued,
+    select j.worker, pg_catalog.count(*) filter (where j.status in ('scheduled', 'waiting', 'blocked')) as enqueued,
            pg_catalog.count(*) filter (where j.status = 'scheduled') as scheduled,
+           pg_catalog.count(*) filter (where j.status = 'blocked') as blocked,
            pg_catalog.count(*) filter (where j.status = 'running') as running,
            pg_catalog.count(*) filter (where j.status = 'dead') as dead,
-           pg_catalog.min(j.run_at) filter (where j.status in ('waiting', 'running')) as oldest
+           pg_catalog.min(j.run_at) filter (where j.status in ('waiting', 'blocked', 'running')) as oldest
       from lockstep_internal.job j group by j.worker
   ) c on c.worker = n.name;
 comment on view lockstep.worker_status is
@@ -226,8 +260,22 @@ comment on column lockstep.worker_status.oldest is 'since when the oldest job wa
 comment on column lockstep.worker_status.drained is 'whether no job of this name is left';
 comment on column lockstep.worker_status.retired_at is 'when the name was retired by lockstep.retire_worker';
 comment on column lockstep.worker_status.concurrency is 'how many of its jobs run at once at most, if it has a limit';
+comment on column lockstep.worker_status.blocked is 'jobs that wait until the limit of their concurrency key lets them start; they are among the enqueued';
 -- Without arguments and errors, which only concern those who run jobs.
 grant select on lockstep.worker_status to lockstep_admin, pg_monitor;
+
+create view lockstep.worker_limits as
+select l.name as worker, b.by, b.concurrency, b.rate, b.period
+  from lockstep_internal.worker_limit l
+ cross join lateral (values ('worker', l.concurrency, l.rate, l.period), ('key', l.key_concurrency, l.key_rate, l.key_period)) b (by, concurrency, rate, period)
+ where b.concurrency is not null or b.rate is not null;
+comment on view lockstep.worker_limits is 'limits of workers; lockstep.limit_worker sets them';
+comment on column lockstep.worker_limits.worker is 'name of the worker';
+comment on column lockstep.worker_limits.by is 'worker if the limit is for all its jobs together, key if it is for those of each concurrency key';
+comment on column lockstep.worker_limits.concurrency is 'how many run at once at most';
+comment on column lockstep.worker_limits.rate is 'how many start within the period at most';
+comment on column lockstep.worker_limits.period is 'period of the rate';
+grant select on lockstep.worker_limits to lockstep_admin, pg_monitor;
 
 insert into lockstep_internal.host_worker (name, retries, keeps_dead)
 select n.name, 3, n.keeps_dead

@@ -15,10 +15,15 @@ kept! {
     static HOME: Home<1> = Home::new(
         "lockstep_internal.home",
         "select count(*) from lockstep_internal.job j where j.status <> 'dead'",
-        &["delete from lockstep_internal.job where status <> 'dead'", "delete from lockstep_internal.job_runner"],
-        // Numbers of transactions of another server say nothing here.
         &[
-            "update lockstep_internal.job set queued_by = pg_current_xact_id() where status = 'waiting'",
+            "delete from lockstep_internal.job where status <> 'dead'",
+            "delete from lockstep_internal.job_runner",
+            "delete from lockstep_internal.worker_limit_use",
+        ],
+        // Numbers of transactions of another server say nothing here, and a dump does not contain what blocks jobs.
+        &[
+            "update lockstep_internal.job set status = 'waiting', queued_by = pg_current_xact_id() where status in ('waiting', 'blocked')",
+
             "delete from lockstep_internal.job_place",
         ],
         JOBS,

@@ -4,6 +4,7 @@ use crate::error::Result;
 use lockstep_server::host::{Relation, check_have_one_owner, qualified};
 use lockstep_server::{Answer, Statement, View, as_owner, connected, datum, keys_argument};
 use pgrx::pg_sys::{self, Oid};
+use std::collections::BTreeSet;
 
 /// The application tables needed for this, all with the same owner.
 pub(crate) struct Accounts {
@@ -23,10 +24,31 @@ pub(crate) struct Place {
     pub(crate) project: Option<i64>,
 }
 
+/// A role that somebody must have there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Asked {
+    pub(crate) team: String,
+    /// Slack's id.
+    pub(crate) user: String,
+    pub(crate) namespace: i64,
+    pub(crate) project: Option<i64>,
+    pub(crate) role: i32,
+}
+
 /// Roles, with the application's numbers.
 pub(crate) const GUEST: i32 = 10;
 pub(crate) const REPORTER: i32 = 20;
 pub(crate) const MAINTAINER: i32 = 40;
+
+const IS_USER: &str = "c.chat_id::pg_catalog.text == p.chat";
+
+/// For each place the workspace, the user and the role.
+struct Who<'a> {
+    places: &'a [Place],
+    teams: Vec<&'a str>,
+    users: Vec<&'a str>,
+    roles: Vec<i32>,
+}
 
 impl Accounts {
     pub(crate) fn new(
@@ -80,11 +102,43 @@ impl Accounts {
         places: &[Place],
         role: i32,
     ) -> Vec<i64> {
-        let is_user = "c.chat_id::pg_catalog.text == $2";
+        let who = Who {
+            places,
+            teams: vec![team; places.len()],
+            users: vec![user; places.len()],
+            roles: vec![role; places.len()],
+        };
         let mut found = Vec::new();
-        self.members_with_role(("p.key", is_user), (team, user), places, role, |row| {
-            found.extend(row.get::<i64>(1));
+        self.members("p.key", IS_USER, &who, |row| {
+            found.extend(row.get::<i64>(1))
         });
+        found
+    }
+
+    /// Those that hold, by one query.
+    pub(crate) fn holding(&self, asked: BTreeSet<Asked>) -> BTreeSet<Asked> {
+        let asked: Vec<Asked> = asked.into_iter().collect();
+        let places: Vec<Place> = (0..)
+            .zip(&asked)
+            .map(|(key, it)| Place {
+                key,
+                namespace: it.namespace,
+                project: it.project,
+            })
+            .collect();
+        let who = Who {
+            places: &places,
+            teams: asked.iter().map(|it| it.team.as_str()).collect(),
+            users: asked.iter().map(|it| it.user.as_str()).collect(),
+            roles: asked.iter().map(|it| it.role).collect(),
+        };
+        let mut found = BTreeSet::new();
+        if !asked.is_empty() {
+            self.members("p.key", IS_USER, &who, |row| {
+                let place = row.get::<i64>(1).and_then(|it| usize::try_from(it).ok());
+                found.extend(place.and_then(|place| asked.get(place)).cloned());
+            });
+        }
         found
     }
 
@@ -116,9 +170,14 @@ impl Accounts {
         role: i32,
         most: usize,
     ) -> Vec<String> {
+        let who = Who {
+            places,
+            teams: vec![team; places.len()],
+            users: vec![""; places.len()],
+            roles: vec![role; places.len()],
+        };
         let mut found = Vec::new();
-        let chat_id = "c.chat_id::pg_catalog.text";
-        self.members_with_role((chat_id, "true"), (team, ""), places, role, |row| {
+        self.members("c.chat_id::pg_catalog.text", "true", &who, |row| {
             if found.len() < most {
                 found.extend(row.get::<String>(1));
             }
@@ -126,18 +185,12 @@ impl Accounts {
         found
     }
 
-    /// What is wanted of effective members with at least this role, each once. `$1` is the workspace, `$2` the user.
-    fn members_with_role(
-        &self,
-        (wanted, is_user): (&str, &str),
-        (team, user): (&str, &str),
-        places: &[Place],
-        role: i32,
-        mut found: impl FnMut(&Answer),
-    ) {
+    /// What is wanted of effective members with at least these roles, each once.
+    fn members(&self, wanted: &str, is_user: &str, who: &Who, mut found: impl FnMut(&Answer)) {
         let text = format!(
-            "with recursive places (key, namespace, project) as materialized (
-                 select * from rows from (pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5))),
+            "with recursive places (key, namespace, project, team, chat, role) as materialized (
+                 select * from rows from (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3),
+                                          pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6))),
                above (key, id, parent_id) as (
                  select p.key, n.id::pg_catalog.int8, n.parent_id::pg_catalog.int8 from places p join {n} n on n.id == p.namespace
                  union
@@ -146,8 +199,8 @@ impl Accounts {
                cross join {c} c
                join {u} u on u.id == c.user_id
                join {m} m on m.user_id == c.user_id
-              where c.team_id::pg_catalog.text == $1 and {is_user} and {conditions}
-                and m.access_level operator(pg_catalog.>=) $6
+              where c.team_id::pg_catalog.text == p.team and {is_user} and {conditions}
+                and m.access_level operator(pg_catalog.>=) p.role
                 and (m.source_type::pg_catalog.text == 'Namespace' and exists (
                        select from above a where a.key == p.key and a.id == m.source_id)
                      or m.source_type::pg_catalog.text == 'Project' and m.source_id == p.project)",
@@ -160,24 +213,24 @@ impl Accounts {
         let query = Statement::new(
             &qualified(&text),
             &[
-                pg_sys::TEXTOID,
-                pg_sys::TEXTOID,
                 pg_sys::INT8ARRAYOID,
                 pg_sys::INT8ARRAYOID,
                 pg_sys::INT8ARRAYOID,
-                pg_sys::INT4OID,
+                pg_sys::TEXTARRAYOID,
+                pg_sys::TEXTARRAYOID,
+                pg_sys::INT4ARRAYOID,
             ],
         );
         let keys =
-            |of: fn(&Place) -> i64| keys_argument(&places.iter().map(of).collect::<Vec<_>>());
+            |of: fn(&Place) -> i64| keys_argument(&who.places.iter().map(of).collect::<Vec<_>>());
         let arguments = [
-            datum(team),
-            datum(user),
             keys(|place| place.key),
             keys(|place| place.namespace),
             // No project has this id.
             keys(|place| place.project.unwrap_or(0)),
-            datum(role),
+            datum(who.teams.clone()),
+            datum(who.users.clone()),
+            datum(who.roles.clone()),
         ];
         as_owner(Oid::from(self.members.owner), || {
             connected(|| query.rows(View::Newest, &arguments, |row| found(row)))

@@ -14,7 +14,7 @@ pub(crate) use chatops::{ChatopsDatabase, OfHost};
 pub(crate) use job::{Effects, Job, Queue};
 pub(crate) use slack::{
     Delivery, Drift, EVENTS, FUNCTIONS, Finished, HostProperties, Install, Integration, Mention,
-    MetricsReport, NewEvent, Outcome, Published, Received, Refresh, SlackDatabase, Standing,
+    MetricsReport, NewEvent, Outcome, Published, Received, Refresh, Sent, SlackDatabase, Standing,
     StoredTokens, TakenState, TicketOwner, Trouble, Updates, Which, Workspace,
 };
 pub(crate) use transaction::Transaction;

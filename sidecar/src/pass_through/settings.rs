@@ -23,6 +23,15 @@ pub(crate) struct GitLab {
     )]
     pub(crate) gitlab_urls: Vec<String>,
 
+    /// GitLab's address as people open it, for links in messages; otherwise the first of its addresses, which may be one that only
+    /// this program reaches
+    #[arg(
+        long = "gitlab-external-url",
+        value_name = "URL",
+        env = "LOCKSTEP_GITLAB_EXTERNAL_URL"
+    )]
+    pub(crate) gitlab_external_url: Option<String>,
+
     /// GitLab's agent answers mentions and messages: installations request the scopes that it needs
     #[arg(long, env = "LOCKSTEP_GITLAB_AGENT", value_parser = FalseyValueParser::new())]
     pub(crate) gitlab_agent: bool,
@@ -35,6 +44,8 @@ pub(crate) struct GitLab {
 pub(crate) struct Settings {
     /// In the order in which they are tried; empty if nothing is passed on.
     pub(crate) addresses: Vec<Url>,
+    /// For links, if it is known. It may have a path.
+    pub(crate) external: Option<Url>,
     pub(crate) patience: Duration,
 }
 
@@ -59,11 +70,34 @@ impl Settings {
                 });
             }
         }
+        let given = arguments.gitlab_external_url.as_deref().map(str::trim);
+        let external = match given.filter(|url| !url.is_empty()) {
+            Some(given) => external(given, problems),
+            None => addresses.first().cloned(),
+        };
         Self {
             addresses,
+            external,
             patience: Duration::from_secs(arguments.gitlab_timeout),
         }
     }
+}
+
+fn external(given: &str, problems: &mut Vec<Problem>) -> Option<Url> {
+    let is_page = |url: &Url| {
+        let is_web = matches!(url.scheme(), "https" | "http") && url.has_host();
+        let has_more = url.query().is_some() || url.fragment().is_some();
+        is_web && !has_more && url.username().is_empty() && url.password().is_none()
+    };
+    let url = Url::parse(given).ok().filter(is_page);
+    if url.is_none() {
+        problems.push(Problem {
+            setting: "--gitlab-external-url (LOCKSTEP_GITLAB_EXTERNAL_URL)",
+            wrong: "is not the address of a page".to_owned(),
+            hint: "use the address that people open, for example https://gitlab.example or https://example.com/gitlab",
+        });
+    }
+    url
 }
 
 /// Those that are valid addresses; an empty variable has none.
@@ -90,6 +124,8 @@ fn is_at(url: &Url, listen: SocketAddr) -> bool {
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
 
+    use url::Url;
+
     use super::{GitLab, Settings};
     use crate::settings::{Problem, PublicUrl};
 
@@ -98,12 +134,59 @@ mod tests {
         let public = PublicUrl::new(Some("https://slack.example"), &mut problems);
         let arguments = GitLab {
             gitlab_urls: urls.iter().map(|url| (*url).to_owned()).collect(),
+            gitlab_external_url: None,
             gitlab_agent: false,
             gitlab_timeout: 30,
         };
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
         Settings::new(&arguments, public.as_ref(), listen, &mut problems);
         problems.iter().map(Problem::to_string).collect()
+    }
+
+    #[test]
+    fn links_lead_where_people_open_gitlab() {
+        for (given, urls, expected) in [
+            (None, &[][..], Ok(None)),
+            (
+                Some(" "),
+                &["https://inside.example"],
+                Ok(Some("https://inside.example/")),
+            ),
+            (
+                None,
+                &["https://inside.example", "https://other.example"],
+                Ok(Some("https://inside.example/")),
+            ),
+            (
+                Some("https://gitlab.example"),
+                &["https://inside.example"],
+                Ok(Some("https://gitlab.example/")),
+            ),
+            (
+                Some("http://example.com/gitlab"),
+                &[],
+                Ok(Some("http://example.com/gitlab")),
+            ),
+            (Some("gitlab.example"), &[], Err(())),
+            (Some("ftp://gitlab.example"), &[], Err(())),
+            (Some("https://user@gitlab.example"), &[], Err(())),
+            (Some("https://gitlab.example/?a=1"), &[], Err(())),
+        ] {
+            let mut problems = Vec::new();
+            let arguments = GitLab {
+                gitlab_urls: urls.iter().map(|url| (*url).to_owned()).collect(),
+                gitlab_external_url: given.map(str::to_owned),
+                gitlab_agent: false,
+                gitlab_timeout: 30,
+            };
+            let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+            let settings = Settings::new(&arguments, None, listen, &mut problems);
+            let found = match problems.is_empty() {
+                true => Ok(settings.external.as_ref().map(Url::as_str)),
+                false => Err(()),
+            };
+            assert_eq!(found, expected, "{given:?} {urls:?}");
+        }
     }
 
     #[test]

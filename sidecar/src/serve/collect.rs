@@ -153,6 +153,7 @@ fn of_report(report: &MetricsReport) -> Vec<(Gauge, Vec<&str>, f64)> {
             ("waiting", it.waiting),
             ("running", it.running),
             ("dead", it.dead),
+            ("blocked", it.blocked),
         ] {
             values.push((Gauge::JOBS, vec![worker, state], jobs));
         }

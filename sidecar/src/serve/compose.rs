@@ -213,8 +213,8 @@ impl Parts {
             database: for_jobs.clone(),
             gitlab: config
                 .pass_through
-                .addresses
-                .first()
+                .external
+                .as_ref()
                 .map(ToString::to_string),
         };
         Ok(Self {

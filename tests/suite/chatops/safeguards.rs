@@ -209,7 +209,7 @@ fn a_large_step_is_taken_by_a_button() -> Result<()> {
     let button = &refusal["blocks"][1]["elements"][0];
     assert_eq!(
         button["value"],
-        "run feature set f 90 --actors --ignore-large-step-check"
+        "run feature set f 90 --actors --large-step-from=1"
     );
     assert_eq!(
         button["confirm"]["text"]["text"],
@@ -228,6 +228,47 @@ fn a_large_step_is_taken_by_a_button() -> Result<()> {
         said.contains("on for 1 % of the actors → on for 90 % of the actors"),
         "{said}"
     );
+    assert_eq!(number(&mut room.stage.client, percentage)?, 90);
+    // The step that was asked about is no longer the one that it would be.
+    for (now, is) in [
+        (
+            "set_feature_percentage('f', 30)",
+            "on for 30 % of the actors",
+        ),
+        ("set_feature('f', true)", "on"),
+        ("set_feature('f', false)", "off"),
+    ] {
+        room.stage
+            .client
+            .batch_execute(&format!("select lockstep.{now}"))?;
+        let said = room.click(&room.ada, button)?;
+        assert_eq!(
+            said,
+            format!(
+                ":no_entry: Nothing was changed: `f` was on for 1 % of the actors in production when this step was asked about, and is now {is}. \
+                 Give the command again."
+            ),
+            "{now}"
+        );
+    }
+    // Whatever the program has seen before.
+    for (from, is_done) in [(1, false), (30, true)] {
+        room.stage.client.batch_execute("select lockstep.set_feature('f', false); select lockstep.set_feature_percentage('f', 30)")?;
+        let call = format!(
+            "select lockstep_api.chatops_set_feature('{{\"trigger_id\": \"t{from}\", \"request\": \"r\", \"team_id\": \"T\", \"user_id\": \"U\", \"text\": \"t\"}}', 'f',
+                                                     '{{\"percentage\": \"90\", \"of\": \"actors\", \"from\": {from}}}')"
+        );
+        match room.stage.client.batch_execute(&call) {
+            Ok(()) => ensure!(is_done, "{from}"),
+            Err(error) => {
+                let code = error.code().map(|it| it.code().to_owned());
+                ensure!(
+                    !is_done && code.as_deref() == Some("55000"),
+                    "{from}: {error:?}"
+                );
+            }
+        }
+    }
     assert_eq!(number(&mut room.stage.client, percentage)?, 90);
     Ok(())
 }

@@ -21,7 +21,7 @@ insert into lockstep.feature_group values ('staff', 'public.is_staff', $owner);
 insert into lockstep_internal.worker values ('W', 3, true);
 insert into lockstep_internal.worker_rename values ('A', 'B', 'f', 'public');
 insert into lockstep_internal.retired_worker values ('Old');
-select lockstep.limit_worker('W', 1);
+select lockstep.limit_worker('W', 1), lockstep.limit_worker('W', 1, 10, '1 hour', by => 'key');
 select lockstep.schedule_job('nightly', '@daily', 'W');
 insert into lockstep_internal.job_runner (name, role, lease_for, leased_until) values ('r', current_user, '1 minute', now());
 select lockstep.enqueue_job('W', '[1]');

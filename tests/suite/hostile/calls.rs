@@ -104,7 +104,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("is_schema", Call("select lockstep_internal.is_schema('mallory')")),
     ("issue_slack_install_ticket", Call("select lockstep.issue_slack_install_ticket(project_id => 2, schema => 'mallory'); select lockstep.issue_slack_install_ticket(group_id => 2, schema => 'mallory');
                                          select lockstep.issue_slack_install_ticket(organization_id => 1, schema => 'mallory')")),
-    ("limit_worker", Call("select lockstep.limit_worker('W', 1); select * from lockstep.claim_jobs(1, '{W}', 10)")),
+    ("limit_worker", Call("select lockstep.limit_worker('W', 1, 9, '1 hour', by => 'key'); select lockstep.enqueue_job('W', concurrency_key => 'k') from generate_series(1, 2); select * from lockstep.claim_jobs(1, '{W}', 10); select * from lockstep.claim_jobs(1, '{W}', 10)")),
     ("list_features", Call("select * from lockstep_internal.list_features()")),
     ("list_integration_properties", Call("select * from lockstep.list_integration_properties(schema => 'mallory')")),
     ("list_slack_integrations", Call("select * from lockstep_api.list_slack_integrations('T1', null, schema => 'mallory'); select * from lockstep_api.list_slack_integrations('T1', null, search => 'o', schema => 'mallory')")),

@@ -3,6 +3,7 @@
 mod lease;
 mod level;
 mod limit;
+mod limit_key;
 mod many;
 mod network;
 mod rename;
@@ -224,6 +225,8 @@ fn nobody_may_use_the_queue_without_being_allowed_to() -> Result<()> {
         "lockstep_internal.worker_rename",
         "lockstep_internal.retired_worker",
         "lockstep_internal.worker_limit",
+        "lockstep_internal.worker_limit_use",
+        "lockstep.worker_limits",
         "lockstep_internal.job_schedule",
         "lockstep.job_schedules",
         "lockstep.dead_jobs",
@@ -235,7 +238,7 @@ fn nobody_may_use_the_queue_without_being_allowed_to() -> Result<()> {
     // Enqueueing needs no right on the tables, and does not run the caller's own operators.
     client.batch_execute(&format!(
         "reset role;
-         grant execute on function lockstep.enqueue_job(text, jsonb, text, timestamptz, integer, text) to {name}_other;
+         grant execute on function lockstep.enqueue_job(text, jsonb, text, timestamptz, integer, text, text) to {name}_other;
          set role {name}_other;
          create schema trap;
          create function trap.equal(text, text) returns boolean language plpgsql as $$ begin raise 'trapped'; end $$;

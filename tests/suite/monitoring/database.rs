@@ -44,9 +44,16 @@ fn jobs_are_counted_by_worker() -> Result<()> {
          select lockstep.start_runner('x');
          select from lockstep.claim_jobs(1, '{A}', 1);
          update lockstep_internal.job set status = 'dead', runner = null, died_at = now() where status = 'running';
-         select from lockstep.claim_jobs(1, '{A}', 1)",
+         select from lockstep.claim_jobs(1, '{A}', 1);
+         select lockstep.limit_worker('C', 1, by => 'key'), lockstep.enqueue_job('C', concurrency_key => 'x') from generate_series(1, 3);
+         select from lockstep.claim_jobs(1, '{C}', 9)",
     )?;
     let report = report(&mut client)?;
+    let c = worker(&report, "C")?;
+    assert_eq!(
+        (&c["blocked"], &c["waiting"], &c["running"]),
+        (&json!(2), &json!(0), &json!(1))
+    );
     let a = worker(&report, "A")?;
     for (state, jobs) in [
         ("waiting", 1),

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use lockstep_tests::gitlab::{merge_request, pipeline};
 use lockstep_tests::host;
+use lockstep_tests::slack::Fault;
 use lockstep_tests::slack::caller::Origin;
 use serde_json::json;
 
@@ -61,6 +62,44 @@ fn people_are_mentioned_in_slack() -> Result<()> {
     let messages = scene.settled(&general)?;
     let mentions: Vec<Vec<String>> = messages.iter().map(|message| message.mentions()).collect();
     assert_eq!(mentions, [vec![bob.clone()], vec![bob], vec![]]);
+    Ok(())
+}
+
+/// A change of a message notifies nobody, so whoever it is for is mentioned in its thread.
+#[test]
+fn whom_an_updated_message_is_for_is_mentioned_in_its_thread() -> Result<()> {
+    let mut scene = Scene::new("notification_mention_update")?;
+    let (general, bob) = (scene.channel("general"), scene.bob()?);
+    scene.set(
+        "project_id",
+        1,
+        &json!({ "channels": general, "mentions": true, "updates": "update" }),
+    )?;
+    let bobs = json!([{ "id": 904, "name": "Bob", "username": "bob" }]);
+    scene.tell(&merge_request(1, 5, "open"), 1)?;
+    let mut asked = merge_request(1, 5, "update");
+    asked["reviewers"] = bobs.clone();
+    asked["changes"] = json!({ "reviewers": { "previous": [], "current": bobs } });
+    scene.tell(&asked, 1)?;
+    // The end is for nobody with an account.
+    scene.tell(&merge_request(1, 5, "merge"), 1)?;
+    let messages = scene.settled(&general)?;
+    let first = &messages[0];
+    assert_eq!((messages.len(), first.updates), (2, 2), "{messages:?}");
+    assert_eq!(messages[1].thread_ts.as_deref(), Some(first.ts.as_str()));
+    assert_eq!(messages[1].mentions(), [bob.as_str()]);
+    assert_eq!(messages[1].updates, 0);
+    // The reply fails for a while: it is sent once.
+    scene
+        .stage
+        .slack
+        .fail("chat.postMessage", Fault::RateLimited(1), Some(1));
+    asked["changes"]["reviewers"]["previous"] = json!([]);
+    asked["object_attributes"]["updated_at"] = json!("2026-01-02 03:04:05 UTC");
+    scene.tell(&asked, 1)?;
+    let messages = scene.settled(&general)?;
+    assert_eq!(messages.len(), 3, "{messages:?}");
+    assert_eq!(messages[2].mentions(), [bob.as_str()]);
     Ok(())
 }
 

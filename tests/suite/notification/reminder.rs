@@ -200,7 +200,10 @@ fn reminders_are_refused_with_a_reason() -> Result<()> {
 fn a_job_reminds_a_channel() -> Result<()> {
     let mut scene = Scene::with(
         "notification_reminder",
-        &["--gitlab-url=http://127.0.0.1:1"],
+        &[
+            "--gitlab-url=http://127.0.0.1:1",
+            "--gitlab-external-url=https://example.com/gitlab",
+        ],
     )?;
     let review = scene.channel("review");
     let bob = scene.stage.slack.create_user(&scene.team, "bob").id;
@@ -230,7 +233,7 @@ fn a_job_reminds_a_channel() -> Result<()> {
     ensure!(
         sent.contains("2 merge requests wait for a review")
             && sent.contains(
-                "http://127.0.0.1:1/group/one/-/merge_requests/5|!5 &lt;!channel&gt; stir"
+                "https://example.com/gitlab/group/one/-/merge_requests/5|!5 &lt;!channel&gt; stir"
             ),
         "{sent}"
     );

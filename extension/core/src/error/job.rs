@@ -80,8 +80,32 @@ errors! {
     Concurrency { concurrency: i32 } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("concurrency must be from 1 to 10000, but is {concurrency}"),
-        "It is the number of jobs of the worker that run at once.",
+        "It is the number of jobs that run at once.",
         "Pass null to remove the limit.",
+    ),
+    Rate { rate: i32 } => (
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("rate must be from 1 to 10000, but is {rate}"),
+        "It is the number of jobs that start within the period.",
+        "Pass null to remove the limit. For a higher rate choose a shorter period.",
+    ),
+    Period => (
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        "period must be from one second to 31 days, and come with a rate",
+        "No more jobs than the rate start within the period.",
+        "For example: rate => 100, period => '1 minute'.",
+    ),
+    LimitBy { by: String } => (
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("by must be worker or key, but is \"{by}\""),
+        "It says whether the limit is for all jobs of the worker together or for those of each concurrency key.",
+        "Leave it out to limit the whole worker.",
+    ),
+    ConcurrencyKey => (
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        "concurrency_key must have from 1 to 255 characters",
+        "Jobs of a worker with the same key share the limits set with limit_worker(..., by => 'key').",
+        "Leave it out, or pass null, for a job that no limit for keys counts.",
     ),
     RunnerName => (
         ERRCODE_INVALID_PARAMETER_VALUE,

@@ -1,7 +1,8 @@
 //! Claims jobs in batches.
 
+use super::limit::Limits;
 use super::waiting::Next;
-use super::{MOST_AT_ONCE, check_worker, limit, runner, schedule};
+use super::{MOST_AT_ONCE, check_worker, runner, schedule};
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::home;
 use crate::home::JOBS;
@@ -117,12 +118,13 @@ fn claim(runner: i64, mut workers: Vec<String>, most: i32) -> Result<Vec<Claimed
 fn look(runner: i64, workers: &[String], most: i32) -> Result<Vec<Claimed>> {
     let mut claimed = Vec::new();
     let standing = Standing::of(runner, workers)?;
-    let mut rooms = vec![i32::MAX; workers.len()];
+    let mut limits = Limits::look(&standing.limited)?;
+    let mut rooms = limits.rooms(workers);
     let mut tries = most.saturating_mul(TRIES);
     let mut next = Next::look(workers, &rooms, tries)?;
     // Then nothing is written, so that waiting sessions can poll often.
     let has_others = standing.has_others || standing.has_schedule;
-    if next.jobs.is_empty() && !standing.is_renewed && !has_others {
+    if next.jobs.is_empty() && !standing.is_renewed && !has_others && !limits.has_ended() {
         return Ok(claimed);
     }
     match standing.is_renewed {
@@ -140,7 +142,8 @@ fn look(runner: i64, workers: &[String], most: i32) -> Result<Vec<Claimed>> {
         STATEMENTS.with(|statements| statements.due.run(&[]))?;
     }
     if !standing.limited.is_empty() {
-        rooms = limit::rooms(workers, &standing.limited)?;
+        limits = Limits::lock(&standing.limited)?;
+        rooms = limits.rooms(workers);
     }
     next.share()?;
     if has_others || !standing.limited.is_empty() {
@@ -148,24 +151,28 @@ fn look(runner: i64, workers: &[String], most: i32) -> Result<Vec<Claimed>> {
     }
     loop {
         let before = claimed.len();
+        let over = limits.over(&next.jobs)?;
+        next.jobs.retain(|job| !over.contains(job));
         claim_some(
             runner,
             &next.jobs,
             most - claimed.len() as i32,
             &mut claimed,
         )?;
+        let new = claimed[before..].iter();
+        limits.count(new.map(|(job, worker, ..)| (*job, worker)))?;
+        let blocked = limits.block(&over)?;
         if claimed.len() as i32 == most {
             break;
         }
-        for (worker, room) in workers.iter().zip(&mut rooms) {
-            let new = claimed[before..].iter().filter(|job| job.1 == *worker);
-            *room -= new.count() as i32;
-        }
+        rooms = limits.rooms(workers);
         tries = tries.saturating_mul(MORE_TRIES);
-        match next.look_further(workers, &rooms, tries)? {
-            Some(further) => next = further,
+        next = match next.look_further(workers, &rooms, tries)? {
+            Some(further) => further,
+            // Others may wait behind those that are blocked now.
+            None if blocked > 0 => Next::look(workers, &rooms, tries)?,
             None => break,
-        }
+        };
     }
     Ok(claimed)
 }

@@ -1,5 +1,6 @@
 //! Jobs that failed for good, and jobs that nobody wants any more.
 
+use super::limit::Freed;
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::home::JOBS;
 use lockstep_server::kept;
@@ -52,7 +53,7 @@ kept! {
             &[pg_sys::TEXTOID],
         ),
         discard: OwnStatement::by_index(
-            "delete from lockstep_internal.job where id = $1 and status in ('scheduled', 'waiting', 'dead')",
+            "delete from lockstep_internal.job where id = $1 and status in ('scheduled', 'waiting', 'blocked', 'dead')",
             &[pg_sys::INT8OID],
             &["id"],
         ),
@@ -62,7 +63,7 @@ kept! {
         ),
         cancel: OwnStatement::new(
             "delete from lockstep_internal.job where id = $1 and status <> 'dead'
-             returning case status when 'running' then status else 'waiting' end, worker",
+             returning case status when 'running' then status else 'waiting' end, worker, case status when 'running' then concurrency_key end",
             &[pg_sys::INT8OID],
         ),
     };
@@ -206,15 +207,18 @@ fn cancel_job(job: Option<i64>) -> String {
     let job = required(job, "job");
     let run = || -> Result<String> {
         let mut status = None;
+        let mut freed = Freed::default();
         STATEMENTS.with(|statements| {
             statements.cancel.rows(&[datum(job)], |row| {
                 status = row.get::<String>(1);
                 // If the worker has a limit, another one can start.
                 if let Some(worker) = row.get::<String>(2) {
                     wake(JOBS.named(&worker));
+                    freed.add(worker, row.get(3));
                 }
             })
         })?;
+        freed.note()?;
         status.ok_or_else(|| JobError::NotCancellable { job }.into())
     };
     run().or_raise()

@@ -24,10 +24,10 @@ kept! {
     static STATEMENTS: Statements = Statements {
         insert: OwnStatement::by_index(
             "insert into lockstep_internal.job (worker, unique_worker, unique_key, args, priority, run_at, status, retries, keeps_dead,
-                                                holds_key, keeps_key)
+                                                holds_key, keeps_key, concurrency_key)
              select $1, case when $3 <> '' then $2 end, nullif($3, ''), $4::jsonb, $5, $6,
                     case when $6 > clock_timestamp() then 'scheduled' else 'waiting' end,
-                    coalesce(w.retries, h.retries, 25), coalesce(w.keeps_dead, h.keeps_dead, true), $3 <> '', $7
+                    coalesce(w.retries, h.retries, 25), coalesce(w.keeps_dead, h.keeps_dead, true), $3 <> '', $7, nullif($8, '')
                from (select) one left join lockstep_internal.worker w on w.name = $1 left join lockstep_internal.host_worker h on h.name = $1
              on conflict (unique_worker, unique_key) where holds_key and status <> 'dead' do nothing
              returning id, status = 'waiting'",
@@ -39,6 +39,7 @@ kept! {
                 pg_sys::INT4OID,
                 pg_sys::TIMESTAMPTZOID,
                 pg_sys::BOOLOID,
+                pg_sys::TEXTOID,
             ],
             &["name"],
         ),
@@ -110,6 +111,8 @@ pub(super) struct NewJob<'a> {
     /// None means now.
     pub(super) run_at: Option<TimestampWithTimeZone>,
     pub(super) priority: i32,
+    /// Jobs of the worker with the same key share its limits for keys.
+    pub(super) concurrency_key: Option<&'a str>,
 }
 
 impl NewJob<'_> {
@@ -123,6 +126,10 @@ impl NewJob<'_> {
         if key.chars().count() > MOST_CHARACTERS {
             return Err(JobError::LongKey.into());
         }
+        let concurrency_key = self.concurrency_key.unwrap_or_default();
+        if self.concurrency_key == Some("") || concurrency_key.chars().count() > MOST_CHARACTERS {
+            return Err(JobError::ConcurrencyKey.into());
+        }
         let names = Renames::read()?.names(self.worker)?;
         let args = self.args.to_string();
         let run_at = self.run_at.unwrap_or_else(transaction_timestamp);
@@ -134,6 +141,7 @@ impl NewJob<'_> {
             datum(self.priority),
             datum(run_at),
             datum(self.deduplicate == Deduplicate::UntilExecuted),
+            datum(concurrency_key),
         ];
         loop {
             let mut job = None;
@@ -211,13 +219,14 @@ impl NewJob<'_> {
 /// Enqueues a job in the caller's transaction.
 #[pg_extern(sql = r#"
 create function lockstep.enqueue_job(worker text, args jsonb default '{}', unique_key text default null,
-                                     run_at timestamptz default null, priority integer default 0, deduplicate text default 'until_executing')
+                                     run_at timestamptz default null, priority integer default 0, deduplicate text default 'until_executing',
+                                     concurrency_key text default null)
 returns bigint language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.enqueue_job(text, jsonb, text, timestamptz, integer, text) is
+comment on function lockstep.enqueue_job(text, jsonb, text, timestamptz, integer, text, text) is
   'enqueues a job, which can be claimed once the transaction has committed; returns its number, or the number of the job that waits with the same unique key';
-revoke execute on function lockstep.enqueue_job(text, jsonb, text, timestamptz, integer, text) from public;
-grant execute on function lockstep.enqueue_job(text, jsonb, text, timestamptz, integer, text) to lockstep_admin, lockstep_app;
+revoke execute on function lockstep.enqueue_job(text, jsonb, text, timestamptz, integer, text, text) from public;
+grant execute on function lockstep.enqueue_job(text, jsonb, text, timestamptz, integer, text, text) to lockstep_admin, lockstep_app;
 "#)]
 fn enqueue_job(
     worker: Option<&str>,
@@ -226,6 +235,7 @@ fn enqueue_job(
     run_at: Option<TimestampWithTimeZone>,
     priority: Option<i32>,
     deduplicate: Option<&str>,
+    concurrency_key: Option<&str>,
 ) -> i64 {
     let deduplicate = Deduplicate::named(required(deduplicate, "deduplicate")).or_raise();
     // A job that is late before it exists would overtake the others, and look as if nobody ran it.
@@ -240,6 +250,7 @@ fn enqueue_job(
         deduplicate,
         run_at,
         priority: required(priority, "priority"),
+        concurrency_key,
     };
     job.enqueue().or_raise()
 }

@@ -15,6 +15,7 @@ mod schedule;
 mod waiting;
 mod worker;
 
+pub(crate) use limit::forget_uses_of_unlimited;
 pub(crate) use waiting::{forget_places, forget_places_of_nobody};
 
 /// A runner that claims more at once keeps them from others.

@@ -1,5 +1,6 @@
 //! Job outcomes. A runner can only report those of jobs it still holds.
 
+use super::limit::Freed;
 use super::runner;
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::home::JOBS;
@@ -27,24 +28,25 @@ kept! {
     static STATEMENTS: Statements = Statements {
         complete: OwnStatement::by_index(
             "delete from lockstep_internal.job where id = any ($2) and runner = $1
-             returning id, case when (select exists (select from lockstep_internal.worker_limit)) then worker end",
+             returning id, case when (select exists (select from lockstep_internal.worker_limit)) or concurrency_key is not null then worker end, concurrency_key",
             &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
             &["id"],
         ),
         give_back: OwnStatement::by_index(
             "update lockstep_internal.job set runner = null, status = 'waiting', queued_by = pg_current_xact_id() where id = any ($2) and runner = $1
-             returning id, null::text",
+             returning id, case when concurrency_key is not null then worker end, concurrency_key",
             &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
             &["id"],
         ),
         give_back_others: OwnStatement::by_index(
             "update lockstep_internal.job set runner = null, status = 'waiting', queued_by = pg_current_xact_id()
-              where runner = $1 and status = 'running' and id <> all ($2)",
+              where runner = $1 and status = 'running' and id <> all ($2) returning worker, concurrency_key",
             &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
             &["runner"],
         ),
         lock: OwnStatement::by_index(
-            "select failures >= retries, keeps_dead, case when (select exists (select from lockstep_internal.worker_limit)) then worker end
+            "select failures >= retries, keeps_dead,
+                    case when (select exists (select from lockstep_internal.worker_limit)) or concurrency_key is not null then worker end, concurrency_key
                from lockstep_internal.job where id = $2 and runner = $1 for update",
             &[pg_sys::INT8OID, pg_sys::INT8OID],
             &["id"],
@@ -156,11 +158,19 @@ fn release_others(runner: i64, jobs: &[i64]) -> Result<i64> {
         return Err(JobError::RunnerLost { runner }.into());
     }
     let arguments = [datum(runner), keys_argument(jobs)];
-    let released = STATEMENTS.with(|statements| statements.give_back_others.run(&arguments))?;
+    let mut released = 0;
+    let mut freed = Freed::default();
+    STATEMENTS.with(|statements| {
+        statements.give_back_others.rows(&arguments, |row| {
+            released += 1;
+            freed.add(row.get::<String>(1).unwrap_or_default(), row.get(2));
+        })
+    })?;
+    freed.note()?;
     if released > 0 {
         wake(JOBS);
     }
-    Ok(released as i64)
+    Ok(released)
 }
 
 /// Applies a statement to the jobs the runner still holds; returns the others.
@@ -175,6 +185,7 @@ fn of_runner(
     let mut sorted = jobs.to_vec();
     sorted.sort_unstable();
     let mut done = Vec::with_capacity(jobs.len());
+    let mut freed = Freed::default();
     let arguments = [datum(runner), keys_argument(&sorted)];
     STATEMENTS.with(|statements| {
         statement(statements).rows(&arguments, |row| {
@@ -182,9 +193,11 @@ fn of_runner(
             // Another job of a worker with a limit can start.
             if let Some(worker) = row.get::<String>(2) {
                 wake(JOBS.named(&worker));
+                freed.add(worker, row.get(3));
             }
         })
     })?;
+    freed.note()?;
     done.sort_unstable();
     let is_done = |job: &i64| done.binary_search(job).is_ok();
     Ok(jobs.iter().copied().filter(|job| !is_done(job)).collect())
@@ -219,6 +232,7 @@ fn fail(runner: i64, job: i64, error: &str, retry_after: Option<Interval>) -> Re
         return Err(JobError::RetryAfter.into());
     }
     let mut rules = None;
+    let mut freed = Freed::default();
     if runner::share(runner)? {
         let arguments = [datum(runner), datum(job)];
         STATEMENTS.with(|statements| {
@@ -226,10 +240,12 @@ fn fail(runner: i64, job: i64, error: &str, retry_after: Option<Interval>) -> Re
                 rules = row.get::<bool>(1).zip(row.get::<bool>(2));
                 if let Some(worker) = row.get::<String>(3) {
                     wake(JOBS.named(&worker));
+                    freed.add(worker, row.get(4));
                 }
             })
         })?;
     }
+    freed.note()?;
     let error: String = error.chars().take(MOST_CHARACTERS).collect();
     STATEMENTS.with(|statements| match rules {
         None => Err(JobError::NotRunners { runner, job }.into()),

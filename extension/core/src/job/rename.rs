@@ -43,7 +43,7 @@ kept! {
         // Every transaction that enqueues reads the table, so it holds the lock that this one waits for.
         lock: OwnStatement::new("lock table lockstep_internal.worker_rename in access exclusive mode", &[]),
         jobs: OwnStatement::new(
-            "select count(*) filter (where status in ('scheduled', 'waiting')), count(*) filter (where status = 'running'),
+            "select count(*) filter (where status in ('scheduled', 'waiting', 'blocked')), count(*) filter (where status = 'running'),
                     count(*) filter (where status = 'dead')
                from lockstep_internal.job where worker = $1",
             &[pg_sys::TEXTOID],

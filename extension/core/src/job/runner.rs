@@ -6,6 +6,7 @@
 //! claimed by a runner that is just being declared lost.
 
 use super::MOST_CHARACTERS;
+use super::limit::Freed;
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::home::JOBS;
 use lockstep_server::kept;
@@ -68,12 +69,13 @@ kept! {
                 set runner = null, queued_by = pg_current_xact_id(), losses = losses + 1, last_error = 'the lease of its runner ' || $2 || ' ended',
                     status = case when losses + 1 >= $3 then 'dead' else 'waiting' end,
                     died_at = case when losses + 1 >= $3 then clock_timestamp() end
-              where runner = $1 and status = 'running'",
+              where runner = $1 and status = 'running' returning worker, concurrency_key",
             &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::INT4OID],
             &["runner"],
         ),
         give_back: OwnStatement::by_index(
-            "update lockstep_internal.job set runner = null, status = 'waiting', queued_by = pg_current_xact_id() where runner = $1 and status = 'running'",
+            "update lockstep_internal.job set runner = null, status = 'waiting', queued_by = pg_current_xact_id() where runner = $1 and status = 'running'
+             returning worker, concurrency_key",
             &[pg_sys::INT8OID],
             &["runner"],
         ),
@@ -137,7 +139,7 @@ pub(super) fn take_over_from_lost() -> Result<()> {
     })?;
     for (runner, name) in lost {
         let arguments = [datum(runner), datum(name), datum(MOST_LOSSES)];
-        STATEMENTS.with(|statements| statements.take_over.run(&arguments))?;
+        give_back(|statements| &statements.take_over, &arguments)?;
         STATEMENTS.with(|statements| statements.remove.run(&[datum(runner)]))?;
     }
     Ok(())
@@ -211,10 +213,27 @@ fn stop(runner: i64) -> Result<i64> {
     let arguments = [datum(runner)];
     // Waits for outcomes that are being reported.
     reach(runner, |statements| &statements.lock)?;
-    let jobs = STATEMENTS.with(|statements| statements.give_back.run(&arguments))?;
+    let jobs = give_back(|statements| &statements.give_back, &arguments)?;
     STATEMENTS.with(|statements| statements.remove.run(&arguments))?;
     if jobs > 0 {
         wake(JOBS);
     }
-    Ok(jobs as i64)
+    Ok(jobs)
+}
+
+/// Takes jobs from a runner; returns how many.
+fn give_back(
+    statement: impl Fn(&Statements) -> &OwnStatement,
+    arguments: &[pg_sys::Datum],
+) -> Result<i64> {
+    let mut jobs = 0;
+    let mut freed = Freed::default();
+    STATEMENTS.with(|statements| {
+        statement(statements).rows(arguments, |row| {
+            jobs += 1;
+            freed.add(row.get::<String>(1).unwrap_or_default(), row.get(2));
+        })
+    })?;
+    freed.note()?;
+    Ok(jobs)
 }

@@ -199,6 +199,7 @@ impl Due {
                 deduplicate: Deduplicate::UntilExecuting,
                 run_at: Some(self.at),
                 priority: self.priority,
+                concurrency_key: None,
             };
             job.enqueue()?;
         }

@@ -29,6 +29,8 @@ struct Wish {
     feature_groups: Vec<String>,
     /// Opts the targets out, or ends that.
     opt_out: Option<bool>,
+    /// The percentage of actors from which a large step was confirmed.
+    from: Option<f64>,
     is_held_by_incidents: bool,
 }
 
@@ -96,6 +98,11 @@ fn set(command: JsonB, name: &str, wish: JsonB, schema: &str) -> Result<Value> {
             .into());
         }
         let before = feature::standing(name, schema)?;
+        let now = before["percentage_of_actors"].as_f64().unwrap_or_default();
+        if let Some(from) = wish.from.filter(|from| *from != now || before["state"] == "on") {
+            let name = name.to_owned();
+            return Err(ChatopsError::OtherStep { name, from, now }.into());
+        }
         let change = json!({
             "enabled": wish.enabled, "actors": actors, "groups": groups, "percentage": wish.percentage, "of": wish.of,
             "opt_out": wish.opt_out,

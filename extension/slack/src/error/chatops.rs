@@ -17,6 +17,12 @@ errors! {
         format!("It does not fit: {message}."),
         "For example: {\"enabled\": true, \"groups\": [\"gitlab-org\"]}, or {\"percentage\": \"25\", \"of\": \"actors\"}.",
     ),
+    OtherStep { name: String, from: f64, now: f64 } => (
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("feature \"{name}\" is no longer on for {from} % of the actors"),
+        format!("The step was confirmed from there; now the flag is on for {now} % of them, or for everybody."),
+        "Give the command again.",
+    ),
     Action { action: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("unknown action \"{action}\" for a run"),

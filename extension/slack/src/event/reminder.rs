@@ -128,9 +128,8 @@ fn remind(
 fn mentions(tables: &Tables, reviewers: BTreeSet<i64>) -> Result<impl Fn(&str) -> Option<String>> {
     let chat_names = ChatNames::of(tables, reviewers.clone())?;
     let choices = Choices::of_people(&tables.schema, chat_names.people())?;
-    let schema = tables.schema.clone();
     Ok(move |team: &str| {
-        let circle = Circle::new(&schema, &chat_names, &choices);
+        let circle = Circle::new(&chat_names, &choices);
         circle.mentioned(&reviewers, team)
     })
 }

@@ -182,6 +182,10 @@ pub(in crate::chatops) struct Set {
     #[arg(long)]
     pub(in crate::chatops) ignore_large_step_check: bool,
 
+    /// Even if the percentage rises by more than half of all actors, but only if it is still this one: what the button says
+    #[arg(long, value_name = "PERCENT", hide = true)]
+    pub(in crate::chatops) large_step_from: Option<f64>,
+
     /// Accept --random anyway
     #[arg(long)]
     pub(in crate::chatops) ignore_random_deprecation_check: bool,

@@ -58,6 +58,8 @@ pub(super) struct Change {
     pub(super) effect: Effect,
     /// The requested state; None to delete the flag.
     pub(super) wish: Option<Value>,
+    /// The percentage that production must still have: a large step was confirmed from there.
+    pub(super) step_from: Option<f64>,
     pub(super) is_held_by_incidents: bool,
     /// Everything is done and rolled back.
     pub(super) is_dry_run: bool,
@@ -98,6 +100,9 @@ impl Change {
     fn wish(&self, name: Name) -> Option<Value> {
         let mut wish = self.wish.clone()?;
         wish["is_held_by_incidents"] = json!(self.is_held(name));
+        if let (Some(from), Name::Production) = (self.step_from, name) {
+            wish["from"] = json!(from);
+        }
         Some(wish)
     }
 

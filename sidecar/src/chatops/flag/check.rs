@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::change::{Change, Effect, is_on, not_seen, off_in_staging, on_in_production};
+use super::describe::describe;
 use crate::chatops::environment::{Environment, Name};
 use crate::chatops::given::Given;
 use crate::chatops::outcome::Outcome;
@@ -89,8 +90,35 @@ pub(super) async fn check_step(
             "{} from {now} % to {wanted} % of the actors in production?",
             change.flag
         ),
-        value: format!("{} --ignore-large-step-check", given.slash.text.trim()),
+        // The click is for this step alone.
+        value: format!("{} --large-step-from={now}", given.slash.text.trim()),
     }))
+}
+
+/// A large step was confirmed from a percentage. The change checks this again, in its own transaction; but then other environments
+/// might already be changed.
+pub(super) async fn check_still(
+    environments: &[Environment],
+    change: &Change,
+    from: f64,
+) -> Result<(), Answer> {
+    let Some(production) = environments.iter().find(|it| it.name == Name::Production) else {
+        return Ok(());
+    };
+    // That it cannot be reached is reported when it is changed.
+    let Ok(flag) = production.database.feature(&change.flag).await else {
+        return Ok(());
+    };
+    let now = flag["percentage_of_actors"].as_f64().unwrap_or_default();
+    if now == from && flag["state"] != "on" {
+        return Ok(());
+    }
+    Err(Answer::text(format!(
+        ":no_entry: Nothing was changed: {} was on for {from} % of the actors in production when this step was asked about, and is now {}. \
+         Give the command again.",
+        code(&change.flag),
+        describe(&flag)
+    )))
 }
 
 /// What can be checked in advance is refused before anything changes anywhere; the change itself checks again. If both are

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::change::{Change, Effect};
-use super::check::{check_consistency, check_incidents, check_step};
+use super::check::{check_consistency, check_incidents, check_step, check_still};
 use super::report::{preview, report};
 use super::requested::wish;
 use crate::chatops::arguments::{Delete, Set};
@@ -20,11 +20,22 @@ pub(super) async fn set(given: &Given<'_>, set: &Set) -> Result<Answer, Answer> 
         flag: set.name.clone(),
         effect,
         wish: Some(wish),
+        step_from: set.large_step_from,
         is_held_by_incidents: !set.ignore_production_check,
         is_dry_run: set.dry_run,
     };
-    if !set.ignore_large_step_check && !set.dry_run {
-        check_step(given, &environments, &change).await?;
+    match set.large_step_from {
+        Some(from) => {
+            if let Err(refusal) = check_still(&environments, &change, from).await
+                && !was_done(given, &environments).await
+            {
+                return Err(refusal);
+            }
+        }
+        None if !set.ignore_large_step_check && !set.dry_run => {
+            check_step(given, &environments, &change).await?;
+        }
+        None => {}
     }
     let is_consistent = !set.ignore_feature_flag_consistency_check;
     carry_out(given, change, environments, is_consistent).await
@@ -36,6 +47,7 @@ pub(super) async fn delete(given: &Given<'_>, delete: Delete) -> Result<Answer, 
         flag: delete.name,
         effect: Effect::Deleted,
         wish: None,
+        step_from: None,
         is_held_by_incidents: !delete.ignore_production_check,
         is_dry_run: delete.dry_run,
     };

@@ -24,7 +24,7 @@ use super::session::value;
 use crate::connection::Address;
 use crate::error::Error;
 
-pub(crate) use delivery::{Delivery, Finished, Mention, Outcome, Standing, Trouble, Updates};
+pub(crate) use delivery::{Delivery, Finished, Mention, Outcome, Sent, Standing, Trouble, Updates};
 pub(crate) use event::{NewEvent, Received};
 pub(crate) use install::{Install, TakenState, TicketOwner, Workspace};
 pub(crate) use integration::{EVENTS, Integration, Which};

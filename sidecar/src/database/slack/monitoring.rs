@@ -33,6 +33,7 @@ pub(crate) struct WorkerJobs {
     pub(crate) waiting: f64,
     pub(crate) running: f64,
     pub(crate) dead: f64,
+    pub(crate) blocked: f64,
     pub(crate) oldest_seconds: f64,
 }
 

@@ -35,7 +35,7 @@ gauges! {
     SPOOL_BYTES: "lockstep_gitlab_spool_bytes", [], "bytes of --spool-size that are used";
     SPOOL_OLDEST: "lockstep_gitlab_spool_oldest_age_seconds", [], "for how long the webhook waits that waits longest";
     SPOOL_SET_ASIDE: "lockstep_gitlab_spool_set_aside", [], "webhooks in the spool that the database refused for good";
-    JOBS: "lockstep_jobs", ["worker", "state"], "jobs, scheduled, waiting, running or dead; those that wait are estimated where they are more than 10,000";
+    JOBS: "lockstep_jobs", ["worker", "state"], "jobs, scheduled, waiting, blocked by the limit of their key, running or dead; those that wait are estimated where they are more than 10,000";
     OLDEST_JOB: "lockstep_job_oldest_age_seconds", ["worker"], "for how long the job waits that waits longest";
     RUNNERS: "lockstep_job_runners", [], "runners of jobs that are alive";
     DELIVERIES_WAITING: "lockstep_deliveries_waiting", [], "messages that wait; an estimate where they are more than 10,000";

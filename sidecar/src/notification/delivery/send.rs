@@ -9,7 +9,7 @@ use tracing::{debug, info};
 
 use super::answer::{self, Verdict};
 use super::state::Delivering;
-use crate::database::{Delivery, Outcome, Updates};
+use crate::database::{Delivery, Outcome, Sent, Updates};
 use crate::notification::message::{Message, moment, render};
 use crate::slack::CallError;
 
@@ -31,17 +31,24 @@ pub(super) async fn send(app: &Delivering, delivery: &Delivery) -> (Outcome, Opt
     }
     let message = render(event).mentioning(&delivery.mentions);
     let (method, arguments) = request(delivery, &message);
-    let mut begun = Instant::now();
-    let mut answered = app.slack.call(method, &token, &arguments).await;
-    if answered.as_ref().is_err_and(answer::is_too_much) {
-        // Without its blocks the text says the same, less well.
-        debug!(delivery = delivery.id, "sent as plain text");
-        sleep(SPACING.saturating_sub(begun.elapsed())).await;
-        begun = Instant::now();
-        answered = app
-            .slack
-            .call(method, &token, &plain(arguments, &message))
-            .await;
+    let post = async |method: &'static str, arguments: Value| {
+        let mut begun = Instant::now();
+        let mut answered = app.slack.call(method, &token, &arguments).await;
+        if answered.as_ref().is_err_and(answer::is_too_much) {
+            // Without its blocks the text says the same, less well.
+            debug!(delivery = delivery.id, "sent as plain text");
+            sleep(SPACING.saturating_sub(begun.elapsed())).await;
+            begun = Instant::now();
+            let plain = plain(arguments, &message);
+            answered = app.slack.call(method, &token, &plain).await;
+        }
+        (begun, answered)
+    };
+    let (mut begun, mut answered) = post(method, arguments).await;
+    if let Some(reply) = notice(delivery, method, &message)
+        && answered.is_ok()
+    {
+        (begun, answered) = post("chat.postMessage", reply).await;
     }
     let outcome = outcome(delivery, method, moment, answered);
     if let Outcome::Failed { error, .. } = &outcome {
@@ -97,13 +104,22 @@ fn request(delivery: &Delivery, message: &Message) -> (&'static str, Value) {
             let arguments = message.replacement(&earlier.channel, &earlier.ts);
             ("chat.update", arguments)
         }
-        (Updates::Thread, Some(earlier)) => {
-            let mut arguments = message.arguments(&earlier.channel);
-            arguments["thread_ts"] = json!(earlier.ts);
-            ("chat.postMessage", arguments)
-        }
+        (Updates::Thread, Some(earlier)) => ("chat.postMessage", reply(earlier, message)),
         _ => ("chat.postMessage", message.arguments(&delivery.channel)),
     }
+}
+
+fn reply(earlier: &Sent, message: &Message) -> Value {
+    let mut arguments = message.arguments(&earlier.channel);
+    arguments["thread_ts"] = json!(earlier.ts);
+    arguments
+}
+
+/// Slack notifies nobody of a change: whoever an updated message is for gets a reply in its thread.
+fn notice(delivery: &Delivery, method: &str, message: &Message) -> Option<Value> {
+    let earlier = delivery.earlier.as_ref()?;
+    let is_due = method == "chat.update" && !message.mentions.is_empty();
+    is_due.then(|| reply(earlier, message))
 }
 
 fn plain(mut arguments: Value, message: &Message) -> Value {

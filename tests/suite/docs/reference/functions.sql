@@ -203,6 +203,7 @@ select lockstep.enqueue_job('Reports::ExportWorker', '{"project_id": 42}', uniqu
 --! select lockstep.enqueue_job('Mail::SendWorker', unique_key => '')
 --! select lockstep.enqueue_job('Mail::SendWorker', unique_key => 'a', deduplicate => 'always')
 --! select lockstep.enqueue_job('Mail::SendWorker', run_at => 'infinity')
+--! select lockstep.enqueue_job('Mail::SendWorker', concurrency_key => '')
 
 -- retry_job
 select lockstep.retry_job(job) from lockstep.dead_jobs where worker = 'Reports::ExportWorker';
@@ -244,7 +245,11 @@ select lockstep.define_worker('Reports::ExportWorker', retries => 3);
 
 -- limit_worker
 select lockstep.limit_worker('Reports::ExportWorker', 2);
+select lockstep.limit_worker('Reports::ExportWorker', rate => 100, period => '1 minute', by => 'key');
 --! select lockstep.limit_worker('Mail::SendWorker', 0)
+--! select lockstep.limit_worker('Mail::SendWorker', rate => 0, period => '1 hour')
+--! select lockstep.limit_worker('Mail::SendWorker', rate => 10)
+--! select lockstep.limit_worker('Mail::SendWorker', 1, by => 'queue')
 
 -- rename_worker
 select lockstep.rename_worker('Reports::ExportWorker', 'Exports::ReportWorker', feature => 'rename_export_worker');

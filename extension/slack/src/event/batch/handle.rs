@@ -180,7 +180,18 @@ fn decide<'a>(
         false => chat_names.people(),
     };
     let choices = Choices::of_people(&tables.schema, choices)?;
-    let circle = Circle::new(&tables.schema, &chat_names, &choices);
+    let mut circle = Circle::new(&chat_names, &choices);
+    let mut asked = BTreeSet::new();
+    for it in &switched {
+        for (candidate, switched) in &it.candidates {
+            if let (Ok(()), Some((_, team)), Some(people)) =
+                (switched, &candidate.installed, people.get(&it.place))
+            {
+                asked.extend(circle.asked(people, it.scope, team));
+            }
+        }
+    }
+    circle.look_up(&tables.schema, asked);
     let decide = |it: Switched<'a>| {
         let around = Surroundings {
             scope: it.scope,
@@ -209,7 +220,7 @@ fn decide<'a>(
                 (&mut told, settings, people.get(&it.place))
                 && settings.mentions
             {
-                told.persons = circle.persons(people, &event.author, it.scope, told.team)?;
+                told.persons = circle.persons(people, &event.author, it.scope, told.team);
                 told.user_group = user_group(people, settings);
             }
             candidates.push(Decision {

@@ -1,9 +1,9 @@
 //! Whether a direct message that has waited for the end of quiet hours may still be sent: meanwhile its reader may have lost access,
 //! unlinked the account, or chosen otherwise.
 
-use super::person::Circle;
+use super::person::{Circle, role_of};
 use super::protection::ChatNames;
-use super::scope::Scopes;
+use super::scope::{Scope, Scopes};
 use crate::error::Result;
 use crate::event::person::Choices;
 use crate::event::read::{Occurrence, People};
@@ -28,28 +28,30 @@ pub(crate) fn may_be_sent(schema: &str, messages: &[Waited]) -> Result<Vec<bool>
         .map(|it| (it.team.to_owned(), it.user.to_owned()));
     let choices = Choices::of_people(schema, people.collect())?;
     let no_names = ChatNames::default();
-    let circle = Circle::new(schema, &no_names, &choices);
+    let mut circle = Circle::new(&no_names, &choices);
     let events: Vec<Option<Occurrence>> = messages
         .iter()
         .map(|it| Occurrence::read(it.event).ok())
         .collect();
     let places = events.iter().flatten().map(|event| &event.place);
     let scopes = tables.as_owner(|| Scopes::look_up(&tables, places));
-    let may_be_sent = |(message, event): (&Waited, &Option<Occurrence>)| {
-        let Waited {
-            team,
-            user,
-            event: text,
-        } = message;
-        let Some(event) = event else {
-            return Ok(false);
-        };
-        match scopes.of(&event.place) {
-            Some(scope) if choices.of(team, user).direct_messages => {
-                circle.has_role(team, user, scope, People::read(text, event.kind).role)
-            }
-            _ => Ok(false),
-        }
+    // Of those who still want direct messages: the place and the role.
+    let wanted = |(message, event): (&Waited, &'_ Option<Occurrence>)| -> Option<(Scope, i32)> {
+        let event = event.as_ref()?;
+        let scope = scopes.of(&event.place)?;
+        let wants = choices.of(message.team, message.user).direct_messages;
+        wants.then(|| (scope.clone(), People::read(message.event, event.kind).role))
     };
-    messages.iter().zip(&events).map(may_be_sent).collect()
+    let wanted: Vec<Option<(Scope, i32)>> = messages.iter().zip(&events).map(wanted).collect();
+    let both = || messages.iter().zip(&wanted);
+    let asked = both().filter_map(|(it, wanted)| {
+        let (scope, role) = wanted.as_ref()?;
+        role_of(it.team, it.user, scope, *role)
+    });
+    circle.look_up(schema, asked.collect());
+    let may_be_sent = both().map(|(it, wanted)| {
+        let wanted = wanted.as_ref();
+        wanted.is_some_and(|(scope, role)| circle.has_role(it.team, it.user, scope, *role))
+    });
+    Ok(may_be_sent.collect())
 }

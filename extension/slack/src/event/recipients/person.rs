@@ -3,12 +3,10 @@
 
 use super::protection::ChatNames;
 use super::scope::Scope;
-use crate::account::{Accounts, Place};
-use crate::error::Result;
+use crate::account::{Accounts, Asked};
 use crate::event::person::{Choices, Chosen};
 use crate::event::read::{Author, People};
 use crate::event::settings::Settings;
-use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 /// A message that mentions more is a nuisance.
@@ -83,21 +81,42 @@ impl Person {
 
 /// What deciding about people needs, for a whole batch.
 pub(crate) struct Circle<'a> {
-    schema: &'a str,
     chat_names: &'a ChatNames,
     choices: &'a Choices,
-    /// Looked up for the first person who wants direct messages. None if nobody's role can be known.
-    accounts: OnceCell<Option<Accounts>>,
+    /// The roles that people have, of those that were looked up.
+    roles: BTreeSet<Asked>,
 }
 
 impl<'a> Circle<'a> {
-    pub(crate) fn new(schema: &'a str, chat_names: &'a ChatNames, choices: &'a Choices) -> Self {
+    pub(crate) fn new(chat_names: &'a ChatNames, choices: &'a Choices) -> Self {
         Self {
-            schema,
             chat_names,
             choices,
-            accounts: OnceCell::new(),
+            roles: BTreeSet::new(),
         }
+    }
+
+    /// Looks up the roles of all who may get a direct message, at once.
+    pub(crate) fn look_up(&mut self, schema: &str, asked: BTreeSet<Asked>) {
+        if asked.is_empty() {
+            return;
+        }
+        // Tables of several owners do not keep others from being notified.
+        if let Some(accounts) = Accounts::find(schema).ok().flatten() {
+            self.roles = accounts.holding(asked);
+        }
+    }
+
+    /// The roles that decide who of these people gets a direct message.
+    pub(crate) fn asked(&self, people: &People, scope: &Scope, team: &str) -> Vec<Asked> {
+        let linked = people
+            .users
+            .iter()
+            .flat_map(|user| self.chat_names.linked(*user, team));
+        let wanting = linked.filter(|user| self.choices.of(team, user).direct_messages);
+        wanting
+            .filter_map(|user| role_of(team, user, scope, people.role))
+            .collect()
     }
 
     pub(crate) fn persons(
@@ -106,7 +125,7 @@ impl<'a> Circle<'a> {
         author: &Author,
         scope: &Scope,
         team: &str,
-    ) -> Result<Vec<Person>> {
+    ) -> Vec<Person> {
         let mut persons = Vec::new();
         for user in people.users.iter().copied() {
             let mut linked = self.chat_names.linked(user, team).peekable();
@@ -129,7 +148,7 @@ impl<'a> Circle<'a> {
                         (false, _) => None,
                         (true, true) => Some(Direct::OwnAction),
                         (true, false) => {
-                            Some(match self.has_role(team, slack_user, scope, people.role)? {
+                            Some(match self.has_role(team, slack_user, scope, people.role) {
                                 false => Direct::NoAccess,
                                 true => chosen.quiet_for.map_or(Direct::Now, Direct::Later),
                             })
@@ -138,7 +157,7 @@ impl<'a> Circle<'a> {
                 });
             }
         }
-        Ok(persons)
+        persons
     }
 
     /// Slack's ids of those of these users who are to be mentioned, with spaces between.
@@ -152,33 +171,21 @@ impl<'a> Circle<'a> {
         (!ids.is_empty()).then(|| ids.join(" "))
     }
 
-    /// Whether they have that role where it happened: who was assigned may have left since.
-    pub(super) fn has_role(
-        &self,
-        team: &str,
-        slack_user: &str,
-        scope: &Scope,
-        role: i32,
-    ) -> Result<bool> {
-        let Some(namespace) = scope.groups.first().copied() else {
-            return Ok(false);
-        };
-        let place = Place {
-            key: 0,
-            namespace,
-            project: scope.project,
-        };
-        // Tables of several owners do not keep others from being notified.
-        let accounts = self
-            .accounts
-            .get_or_init(|| Accounts::find(self.schema).ok().flatten());
-        let Some(accounts) = accounts else {
-            return Ok(false);
-        };
-        Ok(!accounts
-            .with_role(team, slack_user, &[place], role)
-            .is_empty())
+    /// Whether they have that role where it happened, which was looked up: who was assigned may have left since.
+    pub(super) fn has_role(&self, team: &str, slack_user: &str, scope: &Scope, role: i32) -> bool {
+        role_of(team, slack_user, scope, role).is_some_and(|asked| self.roles.contains(&asked))
     }
+}
+
+/// None outside of any group.
+pub(super) fn role_of(team: &str, slack_user: &str, scope: &Scope, role: i32) -> Option<Asked> {
+    Some(Asked {
+        team: team.to_owned(),
+        user: slack_user.to_owned(),
+        namespace: scope.groups.first().copied()?,
+        project: scope.project,
+        role,
+    })
 }
 
 fn mention(chosen: &Chosen, is_own: bool) -> Mention {
