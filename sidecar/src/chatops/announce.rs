@@ -16,6 +16,7 @@ use super::settings::Place;
 use super::state::App;
 use crate::database::Job;
 use crate::error::complain;
+use crate::http::{for_request, note_failure};
 use crate::interrupt::Finishing;
 use crate::job::{Failure, Performing, Workers};
 use crate::slack::{CallError, Owner, Tenant, advice, code, insist, shorten};
@@ -66,19 +67,23 @@ pub(super) async fn team(given: &Given<'_>, group: Option<&str>, text: &str) -> 
         true => format!("<#{}>", channel.id),
         false => code(&channel.id),
     };
-    let posting = given.app.finishing.tasks.spawn(post(
+    let posting = post(
         Arc::clone(given.app),
         given.slash.owner.clone(),
         channel.clone(),
         text.to_owned(),
-    ));
+    );
+    let posting = given.app.finishing.tasks.spawn(for_request(posting));
     match timeout(PATIENCE, posting).await {
         Ok(Ok(Ok(()))) => format!("{named}, the channel of {}, was notified.", code(group)),
-        Ok(Ok(Err(error))) => format!(
-            ":warning: {named}, the channel of {}, could not be notified: {}.",
-            code(group),
-            advice(&error, None)
-        ),
+        Ok(Ok(Err(error))) => {
+            note_failure();
+            format!(
+                ":warning: {named}, the channel of {}, could not be notified: {}.",
+                code(group),
+                advice(&error, None)
+            )
+        }
         _ => format!(
             ":warning: {named}, the channel of {}, could not be notified yet; this is retried for some minutes.",
             code(group)

@@ -1,12 +1,14 @@
 //! The request that is being answered: whatever is done for it knows its id and its trace, even after the response.
 
-use std::sync::Arc;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::task_local;
-use tracing::{Instrument, Span};
+use tracing::{Instrument, Span, info};
 
 use super::trace::{self, Incoming};
 
@@ -17,7 +19,16 @@ struct Known {
     id: HeaderValue,
     trace: Incoming,
     has_failed: AtomicBool,
+    /// That the id is shown; decided when it is shown first.
+    is_logged: OnceLock<bool>,
 }
+
+/// Anybody can make requests that fail during an outage. So many ids are shown and logged in a second, and at once.
+static SHOWN: LazyLock<DefaultDirectRateLimiter> = LazyLock::new(|| {
+    RateLimiter::direct(Quota::per_second(SHOWN_PER_SECOND).allow_burst(SHOWN_AT_ONCE))
+});
+const SHOWN_PER_SECOND: NonZeroU32 = NonZeroU32::new(5).unwrap();
+const SHOWN_AT_ONCE: NonZeroU32 = NonZeroU32::new(200).unwrap();
 
 task_local! {
     static CURRENT: Current;
@@ -30,7 +41,22 @@ impl Current {
             id,
             trace,
             has_failed: AtomicBool::new(false),
+            is_logged: OnceLock::new(),
         }))
+    }
+
+    fn show(&self) -> Option<String> {
+        let id = self.0.id.to_str().ok()?;
+        let is_logged = self.0.is_logged.get_or_init(|| {
+            let is_logged = SHOWN.check().is_ok();
+            if is_logged {
+                info!(
+                    "the request failed, and its id was shown; an outage then has a line of its own"
+                );
+            }
+            is_logged
+        });
+        is_logged.then(|| id.to_owned())
     }
 
     pub(super) async fn answer<T>(self, answering: impl Future<Output = T>) -> T {
@@ -38,10 +64,10 @@ impl Current {
     }
 }
 
-/// What the request is called in the log; None if this is not done for a request.
-pub(crate) fn request_id() -> Option<String> {
-    let id = CURRENT.try_with(|current| current.0.id.to_str().ok().map(str::to_owned));
-    id.ok().flatten()
+/// The id of the request, for somebody whom it failed. The log has a line with it then, since the cause may only be logged once for
+/// many requests. None if this is not done for a request, and beyond what the log takes.
+pub(crate) fn shown_id() -> Option<String> {
+    CURRENT.try_with(Current::show).ok().flatten()
 }
 
 /// A part of the request failed, for a reason that is in the log: the answer should say which request it was.
@@ -81,7 +107,7 @@ mod tests {
     use axum::extract::Request;
     use axum::http::{HeaderMap, HeaderValue};
 
-    use super::{Current, for_request, pass_trace_on, request_id};
+    use super::{Current, for_request, pass_trace_on, shown_id};
 
     #[tokio::test]
     async fn work_after_the_request_knows_it() -> Result<(), Box<dyn std::error::Error>> {
@@ -99,7 +125,7 @@ mod tests {
                     .get(name)
                     .and_then(|it| it.to_str().ok().map(str::to_owned))
             };
-            (request_id(), of("traceparent"), of("tracestate"))
+            (shown_id(), of("traceparent"), of("tracestate"))
         };
         let expected = ["told-1", parent, "vendor=1"]
             .map(|it| Some(it.to_owned()))

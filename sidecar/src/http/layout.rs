@@ -9,7 +9,6 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 
-use super::current::request_id;
 use super::path::STYLE;
 
 /// The title of a page in a browser's tab.
@@ -36,13 +35,13 @@ pub(crate) fn page(title: &str, body: &Markup) -> Markup {
     }
 }
 
-/// The page of a request that failed. It has the request's id, by which an administrator finds the cause in the log.
-pub(crate) fn failure(title: &str, body: &Markup) -> Markup {
+/// The page of a request that failed. With the request's id, an administrator finds the cause in the log, if the page does not say it.
+pub(crate) fn failure(title: &str, body: &Markup, id: Option<&str>) -> Markup {
     let body = html! {
         h1 { (title) }
         (body)
         p { a href="/" { "To the first page" } }
-        @if let Some(id) = request_id() {
+        @if let Some(id) = id {
             p.faint { "For the administrator: request " code { (id) } }
         }
     };

@@ -18,7 +18,7 @@ mod trace;
 
 pub(crate) use cached::Cached;
 pub(crate) use client::{ExchangeError, HttpClient};
-pub(crate) use current::{for_request, has_failed, note_failure, pass_trace_on, request_id};
+pub(crate) use current::{for_request, has_failed, note_failure, pass_trace_on, shown_id};
 pub(crate) use layout::{failure, page, protect, style, title};
 pub(crate) use metrics::{Counter, Gauge, Gauges, Timing, count, count_call, install, sort, time};
 pub(crate) use observe::observe;

@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use maud::html;
 
+use super::current::shown_id;
 use super::layout::{failure, protected};
 use super::problem::Problem;
 
@@ -35,7 +36,10 @@ pub(super) fn wants_page(headers: &HeaderMap) -> bool {
 fn shown(problem: &Problem) -> Response {
     let status = problem.status();
     let title = status.canonical_reason().unwrap_or("Error");
-    let page = failure(title, &html! { p { (problem.detail()) } });
+    // What is wrong with a request is on the page.
+    let id = status.is_server_error().then(shown_id).flatten();
+    let body = html! { p { (problem.detail()) } };
+    let page = failure(title, &body, id.as_deref());
     protected((status, page).into_response())
 }
 

@@ -60,14 +60,14 @@ pub(super) async fn exchange(app: &App, code: &str) -> Result<(Install, SecretSt
             }
         })?;
     // An unparsable response is not logged: it contains tokens.
-    let access = Access::deserialize(answer).map_err(|_| Trouble::Refused)?;
+    let access = Access::deserialize(answer).map_err(|_| unexpected())?;
     if access.token_type != "bot" {
-        return Err(Trouble::Refused);
+        return Err(unexpected());
     }
     let owner = match (access.team, &access.enterprise) {
         (Some(team), _) if !access.is_enterprise_install => team,
         (_, Some(enterprise)) => enterprise.clone(),
-        _ => return Err(Trouble::Refused),
+        _ => return Err(unexpected()),
     };
     let seal = |token: &SecretString| {
         app.token_keys.seal(token).map_err(|error| {
@@ -88,6 +88,11 @@ pub(super) async fn exchange(app: &App, code: &str) -> Result<(Install, SecretSt
         expires_at: access.expires_in.map(|seconds| asked + life(seconds)),
     };
     Ok((install, access.access_token))
+}
+
+fn unexpected() -> Trouble {
+    warn!("Slack exchanged a code for something else than a bot's token");
+    Trouble::Refused
 }
 
 /// A comma-separated list.

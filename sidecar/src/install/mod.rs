@@ -263,6 +263,10 @@ async fn store(
         // By the previous try, whose response was lost.
         Some(Trouble::Used) if is_stored(app, install).await => Ok((None, None)),
         Some(Trouble::Used) => Err(Trouble::Ticket),
+        Some(Trouble::AliasTaken) => {
+            complain!(error, "an installation is not stored");
+            Err(Trouble::AliasTaken)
+        }
         Some(trouble) => Err(trouble),
         None => Err(unavailable(&error)),
     }

@@ -42,6 +42,18 @@ impl Trouble {
         }
     }
 
+    /// The page of the others says all that there is.
+    fn is_logged(self) -> bool {
+        matches!(
+            self,
+            Self::AliasTaken
+                | Self::UnknownWorkspace
+                | Self::Refused
+                | Self::SlackUnavailable
+                | Self::Unavailable
+        )
+    }
+
     fn words(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::Denied => (
@@ -118,6 +130,7 @@ impl IntoResponse for Trouble {
                 p { a.button href=(INSTALL) { "Start over" } }
             }
         };
-        (status, http::failure(title, &body)).into_response()
+        let id = self.is_logged().then(http::shown_id).flatten();
+        (status, http::failure(title, &body, id.as_deref())).into_response()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::http::{ExchangeError, request_id};
+use crate::http::{ExchangeError, shown_id};
 use crate::slack::Reply;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -103,7 +103,7 @@ impl Trouble {
 
     /// The same where there is no markup.
     pub(super) fn in_modal(&self) -> String {
-        match request_id() {
+        match shown_id() {
             Some(id) => format!("{} (request {id})", self.brief()),
             None => self.brief(),
         }

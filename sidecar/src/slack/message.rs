@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::markup::fit_lines;
-use crate::http::request_id;
+use crate::http::shown_id;
 
 /// Slack truncates longer texts, or rejects them in a block.
 pub(crate) const LONGEST_TEXT: usize = 3_000;
@@ -111,7 +111,7 @@ impl IntoResponse for Reply {
 
 /// The id of the request that is being answered, for somebody whom it failed.
 pub(crate) fn request_note() -> Option<String> {
-    request_id().map(|id| format!("(request {})", code(&id)))
+    shown_id().map(|id| format!("(request {})", code(&id)))
 }
 
 /// Text from others, escaped so that it contains no links or mentions.

@@ -151,6 +151,13 @@ fn alias_that_is_taken_is_told() -> Result<()> {
     let ticket: String = stage.client.query_one(query, &[])?.get(0);
     let reply = stage.install(&format!("?ticket={ticket}"))?;
     assert_trouble(&reply, 409, "The alias is taken")?;
+    // The page has the id of its request, and so has the log's line.
+    let log = stage.sidecar.log();
+    let of_request = reply.header("x-request-id").unwrap_or_default();
+    let is_logged = log
+        .lines()
+        .any(|line| line.contains("an installation is not stored") && line.contains(of_request));
+    ensure!(is_logged && reply.text().contains(of_request), "{log}");
     assert_eq!(rows(&mut stage.client)?.len(), 1);
     Ok(())
 }

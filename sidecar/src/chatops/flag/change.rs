@@ -10,6 +10,7 @@ use crate::chatops::environment::{Environment, Name};
 use crate::chatops::outcome::Outcome;
 use crate::database::Transaction;
 use crate::error::Error;
+use crate::http::note_failure;
 use crate::slack::code;
 
 /// A change's effect on the flag, as far as environments must agree on it.
@@ -280,6 +281,7 @@ fn unseen(flag: &str, other: Name, error: &Error) -> Outcome {
         error = %error.report(),
         "another environment cannot be read"
     );
+    note_failure();
     Outcome::Refused(not_seen(flag, other))
 }
 

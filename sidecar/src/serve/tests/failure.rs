@@ -1,12 +1,19 @@
 //! What people get when a request fails: a page or an answer in Slack, with the id by which it is found in the log.
 
+use std::error::Error;
+use std::io::{Read, pipe};
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, Request, StatusCode};
+
+use tracing::subscriber::set_default;
+use tracing_subscriber::fmt;
 
 use super::{FORM, json_of, respond, send, signed, slash, text};
 use crate::http::path::{COMMANDS, INSTALL};
 
-/// People get an error page, with the request id for the administrator; programs get JSON.
+/// People get an error page; programs get JSON.
 #[test]
 fn browsers_get_a_page_where_programs_get_json() {
     let asked = |accept: &str| {
@@ -23,43 +30,60 @@ fn browsers_get_a_page_where_programs_get_json() {
     assert!(page.headers().contains_key("content-security-policy"));
     assert_eq!(page.headers()["vary"], "accept");
     let page = text(page);
-    for words in ["This page does not exist.", "told-1", "href=\"/\""] {
+    for words in ["This page does not exist.", "href=\"/\""] {
         assert!(page.contains(words), "{words}: {page}");
     }
+    // There is no more to be found.
+    assert!(!page.contains("told-1"), "{page}");
     let json = asked("*/*");
     assert_eq!(json.headers()["content-type"], "application/problem+json");
     assert_eq!(json_of(&text(json))["status"], 404);
 }
 
-/// Whatever a person sees of a failure has the id by which it is found in the log.
+/// Whatever a person sees of a failure has the id by which it is found in the log, even while the database is away.
 #[test]
-fn failures_name_their_request() {
-    let id = |request: &mut Request<Body>| {
+fn failures_name_their_request() -> Result<(), Box<dyn Error>> {
+    let (mut log, writer) = pipe()?;
+    let subscriber = fmt().with_ansi(false).with_writer(Arc::new(writer));
+    let logging = set_default(subscriber.finish());
+    let id = |request: &mut Request<Body>, id: &'static str| {
         request
             .headers_mut()
-            .insert("x-request-id", HeaderValue::from_static("told-1"));
+            .insert("x-request-id", HeaderValue::from_static(id));
     };
     let mut page = Request::get(INSTALL)
         .body(Body::empty())
         .unwrap_or_default();
-    id(&mut page);
+    id(&mut page, "told-1");
     let page = respond(page);
     assert_eq!(page.status(), StatusCode::SERVICE_UNAVAILABLE);
     let page = text(page);
     assert!(page.contains("told-1"), "{page}");
-    for (command, given) in [
-        ("/chatops", "run feature get f --staging"),
-        ("/gitlab", "status"),
+    for (command, given, told) in [
+        ("/chatops", "run feature get f --staging", "told-2"),
+        ("/gitlab", "status", "told-3"),
     ] {
         let mut request = signed(COMMANDS, FORM, &slash(command, given));
-        id(&mut request);
+        id(&mut request, told);
         let (status, text) = send(request);
         assert_eq!(status, StatusCode::OK);
-        assert!(text.contains("(request `told-1`)"), "{command}: {text}");
+        let note = format!("(request `{told}`)");
+        assert!(text.contains(&note), "{command}: {text}");
     }
     let mut request = signed(COMMANDS, FORM, &slash("/gitlab", "help"));
-    id(&mut request);
-    assert!(!send(request).1.contains("told-1"));
+    id(&mut request, "told-4");
+    assert!(!send(request).1.contains("told-4"));
+    drop(logging);
+    let mut logged = String::new();
+    log.read_to_string(&mut logged)?;
+    for told in ["told-1", "told-2", "told-3"] {
+        let lines = logged.lines().filter(|line| {
+            line.contains(&format!("id=\"{told}\"")) && line.contains("its id was shown")
+        });
+        assert_eq!(lines.count(), 1, "{told}: {logged}");
+    }
+    assert!(!logged.contains("told-4"), "{logged}");
+    Ok(())
 }
 
 #[test]
