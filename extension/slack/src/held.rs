@@ -28,7 +28,7 @@ kept! {
         DELIVERIES,
     );
     static OF_VALUE: OwnStatement = OwnStatement::new(
-        "select string_agg(format('%s: %s', v.what, v.rows), ', ' order by v.place)
+        "select string_agg(format('%s: %s', v.what, v.rows), ', ' order by v.place), bool_or(v.place = 4)
            from (values (1, (select count(*) from lockstep_internal.slack_delivery d where d.status = 'waiting'), 'deliveries that wait'),
                         (2, (select count(*) from lockstep_internal.slack_installation), 'installations of Slack workspaces'),
                         (3, (select count(*) from lockstep_internal.slack_notification), 'settings of notifications'),
@@ -59,13 +59,23 @@ pub(crate) fn settle() -> Result<()> {
 
 /// Reports what DROP EXTENSION removes, because it cannot do so itself.
 pub(crate) fn say_what_would_go() -> Result<()> {
-    let mut rows = None;
-    OF_VALUE.with(|statement| statement.rows(&[], |row| rows = row.get::<String>(1)))?;
-    if let Some(rows) = rows {
+    let mut found = None;
+    OF_VALUE.with(|statement| {
+        statement.rows(&[], |row| {
+            found = row.get::<String>(1).zip(row.get::<bool>(2))
+        })
+    })?;
+    if let Some((rows, has_commands)) = found {
+        let hint = match has_commands {
+            true => {
+                "To keep it, dump the database first; to keep a record of the commands: create table chatops_command as select * from lockstep.chatops_command."
+            }
+            false => "To keep it, dump the database first.",
+        };
         notice(
             "drop extension removes what lockstep_slack has recorded in this database",
             format!("It has {rows}."),
-            "To keep a record, copy it first: create table chatops_command as select * from lockstep.chatops_command.",
+            hint,
         );
     }
     Ok(())
