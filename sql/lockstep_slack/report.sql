@@ -14,7 +14,10 @@ done as materialized (
    where o.status <> 'waiting' and o.done_at > (select clock_timestamp() - interval '1 hour') and o.schema = status_report.schema),
 failed as materialized (
   select coalesce(o.error, 'unknown_error') as error, o.needed, o.channel, count(*) as deliveries, max(o.done_at) as last_at
-    from lockstep_internal.slack_delivery o where o.status = 'failed' and o.schema = status_report.schema group by 1, 2, 3)
+    from lockstep_internal.slack_delivery o where o.status = 'failed' and o.schema = status_report.schema group by 1, 2, 3),
+-- A row of nulls: they are not known.
+unreached as materialized (
+  select t.team_id, t.channel, t.error, t.needed, t.failures, t.last_at from lockstep_internal.channel_troubles(status_report.schema) t)
 select jsonb_build_object(
   'at', clock_timestamp(),
   'is_held', (
@@ -54,14 +57,20 @@ select jsonb_build_object(
     select coalesce(jsonb_agg(to_jsonb(f) order by f.deliveries desc, f.error collate "C", f.needed collate "C"), '[]')
       from (select d.error, d.needed, sum(d.deliveries) as deliveries, count(*) as channels, max(d.last_at) as last_at,
                    extract(epoch from clock_timestamp() - max(d.last_at)) as age_seconds,
+                   -- To users, by a reminder to a channel of its own, or to a channel that is reached again.
+                   coalesce(sum(d.deliveries) filter (
+                     where ((c.team_id, c.channel) in (select u.team_id, u.channel from unreached u)) is not true), 0) as in_no_trouble,
                    coalesce((array_agg(distinct c.channel) filter (where c.channel is not null))[1:5], '{}') as names
               from failed d left join lockstep_internal.slack_channel c on c.id = d.channel group by d.error, d.needed) f),
   'troubles', (
-    select coalesce(jsonb_agg(to_jsonb(f) order by f.channels desc, f.error collate "C", f.needed collate "C"), '[]')
+    select case when (select count(*) = count(u.error) from unreached u)
+             then coalesce(jsonb_agg(to_jsonb(f) order by f.channels desc, f.error collate "C", f.needed collate "C"), '[]') end
       from (select t.error, t.needed, count(distinct (t.team_id, t.channel)) as channels, sum(t.failures) as messages, max(t.last_at) as last_at,
                    extract(epoch from clock_timestamp() - max(t.last_at)) as age_seconds,
                    (array_agg(distinct t.channel))[1:5] as names
-              from lockstep_internal.channel_troubles(status_report.schema) t group by t.error, t.needed) f),
+              from unreached t group by t.error, t.needed) f),
+  'has_more_troubles', (
+    select count(*) > 1000 from (select from lockstep_internal.slack_channel_trouble r where r.schema = status_report.schema limit 1001) m),
   'backfills', (
     select coalesce(jsonb_agg(to_jsonb(b) - 'pids' - 'role' - 'settings'
              || jsonb_build_object('remaining_seconds', extract(epoch from b.remaining),

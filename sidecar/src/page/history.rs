@@ -69,14 +69,16 @@ impl BackfillPoints {
         pairs.map(rate).collect()
     }
 
-    /// Seconds until this many rows are seen, at the pace of the minutes before each point.
+    /// Seconds until this many rows are seen, at the pace of the minutes before each point. The number is an estimate: if there are
+    /// more, how long they take is not known.
     pub(super) fn remaining(&self, rows: f64) -> Vec<(f64, Option<f64>)> {
         let stretches = self.points.windows(PACE);
         let left = |stretch: &[BackfillPoint]| {
             let (first, last) = (&stretch[0], &stretch[PACE - 1]);
             let seen = last.scanned - first.scanned;
-            let seconds = (rows - last.scanned).max(0.0) * (last.at - first.at) / seen;
-            (last.at, (seen > 0.0).then_some(seconds))
+            let left = rows - last.scanned;
+            let seconds = left * (last.at - first.at) / seen;
+            (last.at, (seen > 0.0 && left > 0.0).then_some(seconds))
         };
         stretches.map(left).collect()
     }
@@ -95,6 +97,9 @@ mod tests {
         let points = (0..6).map(|at| point(f64::from(at) * 60.0, f64::from(at.min(4)) * 600.0));
         let left = of(points.collect()).remaining(4_800.0);
         assert_eq!(left, [(240.0, Some(240.0)), (300.0, Some(320.0))]);
+        let points = (0..6).map(|at| point(f64::from(at) * 60.0, f64::from(at) * 600.0));
+        let left = of(points.collect()).remaining(2_700.0);
+        assert_eq!(left, [(240.0, Some(30.0)), (300.0, None)]);
         let stuck = of((0..5).map(|at| point(f64::from(at), 7.0)).collect());
         assert_eq!(stuck.remaining(10.0), [(4.0, None)]);
         assert_eq!(of(vec![point(0.0, 0.0)]).remaining(10.0), []);

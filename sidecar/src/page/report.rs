@@ -12,11 +12,19 @@ pub(super) struct Report {
     pub(super) queue: Vec<Worker>,
     pub(super) deliveries: Deliveries,
     pub(super) failures: Vec<Failures>,
-    pub(super) troubles: Vec<Unreached>,
+    /// None if they are not known.
+    #[serde(default = "no_troubles")]
+    pub(super) troubles: Option<Vec<Unreached>>,
+    /// Than those, which are of the channels that failed last.
+    pub(super) has_more_troubles: bool,
     pub(super) backfills: Vec<Backfill>,
     pub(super) features: Vec<Feature>,
     pub(super) cache_columns: Vec<CacheColumn>,
     pub(super) drift: Vec<Drift>,
+}
+
+fn no_troubles() -> Option<Vec<Unreached>> {
+    Some(Vec::new())
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -66,6 +74,8 @@ pub(super) struct Failures {
     pub(super) error: String,
     pub(super) needed: Option<String>,
     pub(super) deliveries: i64,
+    /// Those to users, and to other channels that `troubles` does not have.
+    pub(super) in_no_trouble: i64,
     pub(super) channels: i64,
     /// The names of some of them.
     pub(super) names: Vec<String>,

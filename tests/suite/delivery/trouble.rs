@@ -81,6 +81,67 @@ fn troubles_of_a_channel_end_when_it_is_reached() -> Result<()> {
     Ok(())
 }
 
+/// Direct messages have no channel that could be in trouble, and what cannot be read is not nothing.
+#[test]
+fn a_report_leaves_no_failure_out() -> Result<()> {
+    let mut client = channels("delivery_report")?;
+    client.batch_execute(
+        r##"select lockstep.set_slack_notifications(1, '{"channels": "#1"}');
+            insert into lockstep_internal.slack_channel (schema, team_id, channel) values ('public', 'A', 'U1')"##,
+    )?;
+    publish(&mut client, 1, 1)?;
+    let of_user = number(
+        &mut client,
+        "select id from lockstep_internal.slack_channel where channel = 'U1'",
+    )?;
+    publish(&mut client, of_user, 1)?;
+    let claimed = claim(&mut client, 10)?;
+    assert_eq!(claimed.len(), 2);
+    let archived = r#""outcome": "failed", "error": "is_archived""#;
+    let no_user = r#""outcome": "failed", "error": "user_not_found""#;
+    finish(&mut client, &claimed[..1], archived)?;
+    finish(&mut client, &claimed[1..], no_user)?;
+    let of_troubles = "select (lockstep.status_report() #> '{troubles,0,names}')::text || jsonb_array_length(lockstep.status_report() -> 'troubles')";
+    assert_eq!(text(&mut client, of_troubles)?, r##"["#1"]1"##);
+    let of_failures = "select string_agg(concat_ws(' ', f ->> 'error', f ->> 'deliveries', f ->> 'in_no_trouble'), ', ' order by f ->> 'error')
+                         from jsonb_array_elements(lockstep.status_report() -> 'failures') f";
+    assert_eq!(
+        text(&mut client, of_failures)?,
+        "is_archived 1 0, user_not_found 1 1"
+    );
+    // Only those that failed last are looked at, and the report says so.
+    let more = "select lockstep.status_report() ->> 'has_more_troubles'";
+    assert_eq!(text(&mut client, more)?, "false");
+    client.batch_execute(
+        "begin;
+         insert into lockstep_internal.slack_channel_trouble (schema, integration_id, team_id, channel, error)
+           select 'public', 1, 'A', '#of' || n, 'is_archived' from generate_series(1, 1000) n",
+    )?;
+    assert_eq!(text(&mut client, more)?, "true");
+    assert_eq!(
+        text(
+            &mut client,
+            "select (lockstep.status_report() -> 'troubles')::text"
+        )?,
+        "[]"
+    );
+    // The table's owner makes reading it fail.
+    client.batch_execute("rollback; begin; alter table integrations rename column id to was_id")?;
+    assert_eq!(
+        text(
+            &mut client,
+            "select jsonb_typeof(lockstep.status_report() -> 'troubles')"
+        )?,
+        "null"
+    );
+    assert_eq!(
+        text(&mut client, of_failures)?,
+        "is_archived 1 1, user_not_found 1 1"
+    );
+    client.batch_execute("rollback")?;
+    Ok(())
+}
+
 #[test]
 fn others_are_told_of_what_is_left() -> Result<()> {
     let name = "delivery_notify";

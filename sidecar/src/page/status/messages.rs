@@ -64,7 +64,10 @@ fn failures(of: &[Failures]) -> Markup {
                     }
                 }
             }
-            p.faint { code { "lockstep.retry_deliveries()" } " sends them again." }
+            p.faint {
+                code { "/gitlab <alias> status" } " says what to do about a project's channels; "
+                code { "lockstep.retry_deliveries()" } " sends the messages again."
+            }
         }
     }
 }

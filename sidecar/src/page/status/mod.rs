@@ -90,14 +90,15 @@ async fn live(app: &Arc<App>) -> (StatusCode, String, Markup) {
     };
     let (status, title, part) = match app.cache.report.get(|| report(app)).await {
         Some(report) => {
-            let history = app.cache.history.get(|| history(app)).await;
+            let (history, workspaces) = tokio::join!(
+                app.cache.history.get(|| history(app)),
+                app.cache.workspaces.get(|| workspaces(app))
+            );
             let has_failed = count_drift(app, &report);
-            let workspaces = app.cache.workspaces.get(|| workspaces(app)).await;
-            let workspaces = workspaces.as_deref().map_or(&[][..], Vec::as_slice);
             let (title, part) = part::of(
                 &report,
                 history.as_deref(),
-                workspaces,
+                workspaces.as_deref().map(Vec::as_slice),
                 has_failed,
                 &of_process,
             );

@@ -12,11 +12,12 @@ use crate::page::report::Report;
 pub(super) fn of(
     report: &Report,
     history: Option<&History>,
-    workspaces: &[Workspace],
+    workspaces: Option<&[Workspace]>,
     has_drift_failed: bool,
     of_process: &Markup,
 ) -> (String, Markup) {
     let problems = problem::of(report, workspaces, has_drift_failed);
+    let workspaces = workspaces.unwrap_or_default();
     let nothing = History::default();
     let history = history.unwrap_or(&nothing);
     let body = html! {

@@ -8,7 +8,7 @@ use crate::database::Workspace;
 use crate::page::landing::trouble;
 use crate::page::markup::marked;
 use crate::page::report::{Report, length};
-use crate::slack::{code, escape};
+use crate::slack::{advice, code, escape};
 use crate::text::{duration, number, plural};
 use crate::trouble::of_channels;
 
@@ -24,7 +24,7 @@ pub(super) struct Problem {
 
 pub(super) fn of(
     report: &Report,
-    workspaces: &[Workspace],
+    workspaces: Option<&[Workspace]>,
     has_drift_failed: bool,
 ) -> Vec<Problem> {
     let mut found = Vec::new();
@@ -35,7 +35,14 @@ pub(super) fn of(
             "This database is a copy: nothing runs and nothing is sent".to_owned(),
         );
     }
-    for it in &report.troubles {
+    if report.troubles.is_none() {
+        add(
+            "messages",
+            "Channels that cannot be reached are not known: the database cannot read the integrations"
+                .to_owned(),
+        );
+    }
+    for it in report.troubles.iter().flatten() {
         let names: Vec<String> = it.names.iter().map(|name| code(name)).collect();
         let names = names.join(", ");
         let names = match it.channels - it.names.len() as i64 {
@@ -45,7 +52,26 @@ pub(super) fn of(
         let text = of_channels(&names, &it.error, it.needed.as_deref(), it.messages);
         add("messages", text);
     }
-    for it in workspaces {
+    if report.has_more_troubles {
+        add(
+            "messages",
+            "There are more channels that cannot be reached: only those that failed last are looked at"
+                .to_owned(),
+        );
+    }
+    for it in report.failures.iter().filter(|it| it.in_no_trouble > 0) {
+        let text = format!(
+            "{} {} not sent within a day: {}",
+            number(it.in_no_trouble),
+            plural(it.in_no_trouble, "message was", "messages were"),
+            advice(&it.error, it.needed.as_deref())
+        );
+        add("messages", text);
+    }
+    if workspaces.is_none() {
+        add("messages", "The installations cannot be listed".to_owned());
+    }
+    for it in workspaces.unwrap_or_default() {
         if let Some(trouble) = trouble(it) {
             add("workspaces", format!("{}: {trouble}", escape(&it.name)));
         }
@@ -171,7 +197,7 @@ mod tests {
 
     fn texts(report: serde_json::Value) -> Vec<String> {
         let report = Report::deserialize(report).unwrap_or_default();
-        of(&report, &[], false)
+        of(&report, Some(&[]), false)
             .into_iter()
             .map(|it| it.text)
             .collect()
@@ -210,25 +236,47 @@ mod tests {
         );
     }
 
+    /// What is not known is no proof that nothing is wrong.
+    #[test]
+    fn what_is_not_known_is_a_problem() {
+        let found = texts(json!({ "troubles": null, "has_more_troubles": true }));
+        assert!(found[0].starts_with("Channels that cannot be reached are not known"));
+        assert!(found[1].starts_with("There are more channels that cannot be reached"));
+        let report = Report::deserialize(json!({})).unwrap_or_default();
+        let found = of(&report, None, false);
+        let found: Vec<&str> = found.iter().map(|it| &*it.text).collect();
+        assert_eq!(found, ["The installations cannot be listed"]);
+    }
+
+    /// No channel is in trouble if only direct messages fail.
+    #[test]
+    fn messages_that_failed_in_no_trouble_are_a_problem() {
+        let found = texts(json!({ "failures": [
+            { "error": "is_archived", "deliveries": 3, "in_no_trouble": 0, "channels": 1, "names": ["#old"] },
+            { "error": "user_not_found", "deliveries": 2, "in_no_trouble": 2, "channels": 2, "names": ["U1", "U2"] },
+        ] }));
+        assert_eq!(found.len(), 1);
+        assert!(
+            found[0].starts_with("2 messages were not sent within a day: "),
+            "{found:?}"
+        );
+        assert!(found[0].contains("`user_not_found`"), "{found:?}");
+    }
+
     #[test]
     fn the_title_counts_them() {
-        let report = |dead| Report {
-            queue: (0..dead)
-                .map(|_| crate::page::report::Worker {
-                    dead: 1,
-                    ..Default::default()
-                })
-                .collect(),
-            ..Default::default()
+        let report = |dead| {
+            let queue = vec![json!({ "dead": 1 }); dead];
+            Report::deserialize(json!({ "queue": queue })).unwrap_or_default()
         };
         for (dead, expected) in [
             (0, "Status"),
             (1, "1 problem · Status"),
             (12, "12 problems · Status"),
         ] {
-            assert_eq!(title(&of(&report(dead), &[], false)), expected);
+            assert_eq!(title(&of(&report(dead), Some(&[]), false)), expected);
         }
-        let shown = list(&of(&report(12), &[], false)).into_string();
+        let shown = list(&of(&report(12), Some(&[]), false)).into_string();
         assert!(shown.contains("and 2 more"), "{shown}");
     }
 }

@@ -13,11 +13,16 @@ use std::panic::AssertUnwindSafe;
 
 kept! {
     static TROUBLES: OwnStatement = OwnStatement::new(
-        "select integration_id, team_id, channel, error, needed, failures, since, last_at from lockstep_internal.slack_channel_trouble
-          where schema = $1 and ($2 is null or integration_id = any ($2)) order by integration_id, team_id collate \"C\", channel collate \"C\"",
-        &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
+        "select integration_id, team_id, channel, error, needed, failures, since, last_at
+           from (select * from lockstep_internal.slack_channel_trouble
+                  where schema = $1 and ($2 is null or integration_id = any ($2)) order by last_at desc limit $3) t
+          order by integration_id, team_id collate \"C\", channel collate \"C\"",
+        &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID, pg_sys::INT8OID],
     );
 }
+
+/// A report of a whole schema looks at so many, those that failed last: reading the settings of more takes too long.
+const MOST: i64 = 1_000;
 
 pub(crate) struct Trouble {
     integration: i64,
@@ -30,12 +35,14 @@ pub(crate) struct Trouble {
     pub(crate) last_at: Option<TimestampWithTimeZone>,
 }
 
-/// Those of the integrations, or of all. Whatever shows troubles asks this.
+/// Those of the integrations, or the latest of all. Whatever shows troubles asks this.
 pub(crate) fn troubles(schema: &str, integrations: Option<&[i64]>) -> Result<Vec<Trouble>> {
     let mut found: Vec<Trouble> = Vec::new();
     let ids = integrations.map(<[i64]>::to_vec);
+    let most = integrations.is_none().then_some(MOST);
     TROUBLES.with(|statement| {
-        statement.rows_with_nulls(&[Some(datum(schema)), nullable(ids)], |row| {
+        let arguments = [Some(datum(schema)), nullable(ids), nullable(most)];
+        statement.rows_with_nulls(&arguments, |row| {
             found.push(Trouble {
                 integration: row.get(1).unwrap_or_default(),
                 team: row.get(2).unwrap_or_default(),
@@ -63,14 +70,14 @@ pub(crate) fn troubles(schema: &str, integrations: Option<&[i64]>) -> Result<Vec
     Ok(found)
 }
 
-/// For reports, which are of the whole schema.
+/// For reports. Of a whole schema: a row of nulls if they are not known.
 #[pg_extern(sql = r#"
 create function lockstep_internal.channel_troubles(schema text, integrations bigint[] default null)
 returns table (integration_id bigint, team_id text, channel text, error text, needed text, failures bigint, since timestamptz, last_at timestamptz)
 language c rows 10 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_internal.channel_troubles(text, bigint[]) is
-  'the channels that integrations of a schema notify and cannot reach, each with the last error';
+  'the channels that integrations of a schema notify and cannot reach, each with the last error; of a whole schema among the 1,000 that failed last, and a row of nulls if they cannot be read';
 revoke execute on function lockstep_internal.channel_troubles(text, bigint[]) from public;
 "#)]
 #[allow(clippy::type_complexity)]
@@ -80,12 +87,12 @@ fn channel_troubles(
 ) -> TableIterator<
     'static,
     (
-        name!(integration_id, i64),
-        name!(team_id, String),
-        name!(channel, String),
-        name!(error, String),
+        name!(integration_id, Option<i64>),
+        name!(team_id, Option<String>),
+        name!(channel, Option<String>),
+        name!(error, Option<String>),
         name!(needed, Option<String>),
-        name!(failures, i64),
+        name!(failures, Option<i64>),
         name!(since, Option<TimestampWithTimeZone>),
         name!(last_at, Option<TimestampWithTimeZone>),
     ),
@@ -96,23 +103,37 @@ fn channel_troubles(
     let found = attempt(AssertUnwindSafe(|| {
         troubles(schema, ids.as_deref()).or_raise()
     }));
-    let found = found.unwrap_or_else(|failure| {
-        warning!(
-            "channels of schema {schema} that cannot be reached are not known: {}",
-            failure.message
-        );
-        Vec::new()
-    });
-    TableIterator::new(found.into_iter().map(|it| {
-        (
-            it.integration,
-            it.team,
-            it.channel,
-            it.error,
+    let found = match found {
+        Ok(found) => found.into_iter().map(Some).collect(),
+        Err(failure) => {
+            let said = format!(
+                "channels of schema {schema} that cannot be reached are not known: {}",
+                failure.message
+            );
+            match ids {
+                // Asked every few seconds, by a report that shows it.
+                None => {
+                    debug1!("{said}");
+                    vec![None]
+                }
+                Some(_) => {
+                    warning!("{said}");
+                    Vec::new()
+                }
+            }
+        }
+    };
+    TableIterator::new(found.into_iter().map(|it: Option<Trouble>| match it {
+        Some(it) => (
+            Some(it.integration),
+            Some(it.team),
+            Some(it.channel),
+            Some(it.error),
             it.needed,
-            it.failures,
+            Some(it.failures),
             it.since,
             it.last_at,
-        )
+        ),
+        None => (None, None, None, None, None, None, None, None),
     }))
 }
