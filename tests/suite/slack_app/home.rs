@@ -323,7 +323,7 @@ fn channels_in_trouble_are_named() -> Result<()> {
     Ok(())
 }
 
-/// A workspace may have an installation of its own beside its organization's: what each lacks is told of its projects.
+/// A workspace may have an installation of its own beside its organization's: its projects say what it lacks.
 #[test]
 fn each_project_says_what_its_installation_lacks() -> Result<()> {
     let mut stage = Stage::set("app_home_lacks")?;
