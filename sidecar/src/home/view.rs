@@ -95,19 +95,16 @@ pub(super) fn of(
     if let Some(notice) = notice {
         blocks.push(section(&notice.text()));
     }
-    // Most have the same installation; a workspace may have its own beside its organization's.
-    let lacks: Vec<Vec<String>> = integrations.iter().map(Integration::lacks).collect();
-    let is_same = lacks.windows(2).all(|pair| pair[0] == pair[1]);
-    if lacks.iter().any(|it| !it.is_empty()) {
-        let common = lacks.first().filter(|_| is_same);
-        let common: Vec<String> = common
-            .into_iter()
-            .flatten()
+    // All rows of a workspace have its installation.
+    let lacks = integrations.iter().map(Integration::lacks);
+    if let Some(lacks) = lacks.into_iter().find(|it| !it.is_empty()) {
+        let lacks: Vec<String> = lacks
+            .iter()
             .map(|it| format!(":warning: {}\n", capitalized(it)))
             .collect();
         blocks.push(section(&format!(
             "{}:arrows_counterclockwise: <{}|Install it again>; projects stay connected.",
-            common.concat(),
+            lacks.concat(),
             app.public_url.page(INSTALL)
         )));
     }
@@ -121,7 +118,7 @@ pub(super) fn of(
     blocks.extend(
         integrations[..shown]
             .iter()
-            .flat_map(|integration| rows(managed, troubles, !is_same, integration)),
+            .flat_map(|integration| rows(managed, troubles, integration)),
     );
     if integrations.len() > shown {
         blocks.push(picker());
@@ -129,12 +126,10 @@ pub(super) fn of(
     json!({ "type": "home", "blocks": blocks })
 }
 
-/// An integration, what its installation lacks if others have another, what keeps its messages from channels and, for users who may
-/// change it, its buttons.
+/// An integration, what keeps its messages from channels and, for users who may change it, its buttons.
 fn rows(
     managed: &HashSet<i64>,
     troubles: &HashMap<i64, Vec<Trouble>>,
-    with_lacks: bool,
     integration: &Integration,
 ) -> Vec<Value> {
     let of_channels = troubles.get(&integration.id).map(|it| troubled(it));
@@ -150,15 +145,7 @@ fn rows(
         false => format!("notifies of {}", events.join(", ")),
     };
     let alias = shorten(&integration.alias, 200);
-    let lacks = integration.lacks();
-    let lacks = lacks.iter().filter(|_| with_lacks);
-    let lacks: String = lacks
-        .map(|it| format!("\n:warning: {}", capitalized(it)))
-        .collect();
-    let text = format!(
-        "*{}*\n{state} · {events}{lacks}{of_channels}",
-        escape(&alias)
-    );
+    let text = format!("*{}*\n{state} · {events}{of_channels}", escape(&alias));
     let mut block = section(&fit_lines(&text, LONGEST_SECTION));
     if managed.contains(&integration.id) {
         let (action, label) = match integration.is_active {

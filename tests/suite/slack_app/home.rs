@@ -6,7 +6,7 @@ use lockstep_tests::slack::{App, Decision, User, wrong_in_home, wrong_in_options
 use serde_json::{Value, json};
 
 use crate::concurrency::PATIENCE;
-use crate::slack_app::{COMMANDS, EVENTS, INTERACTIONS, OPTIONS, Stage};
+use crate::slack_app::{COMMANDS, INTERACTIONS, OPTIONS, Stage};
 
 /// The third user of a new fake Slack.
 const MANAGER: &str = "U0FAKE00004";
@@ -320,59 +320,5 @@ fn channels_in_trouble_are_named() -> Result<()> {
         view.contains("active, but some messages do not arrive"),
         "{view}"
     );
-    Ok(())
-}
-
-/// A workspace may have an installation of its own beside its organization's: its projects say what it lacks.
-#[test]
-fn each_project_says_what_its_installation_lacks() -> Result<()> {
-    let mut stage = Stage::set("app_home_lacks")?;
-    let organization = stage.slack.create_enterprise("Globex");
-    let team = stage.slack.create_workspace_in(&organization.id, "East");
-    let ada = stage.slack.create_user(&team.id, "ada");
-    for (tenant, project) in [(&organization.id, 1), (&team.id, 2)] {
-        stage.slack.decide(Decision::Approve {
-            tenant: tenant.clone(),
-            user: ada.id.clone(),
-        });
-        stage.connect(project)?;
-    }
-    let lacking = |scope: &str| {
-        format!(
-            "delete from slack_integrations_scopes using slack_api_scopes a, slack_integrations s
-              where a.id = slack_api_scope_id and a.name = '{scope}' and s.id = slack_integration_id and s.team_id = $1"
-        )
-    };
-    for (tenant, scope) in [
-        (&organization.id, "chat:write.public"),
-        (&team.id, "chat:write"),
-    ] {
-        stage.client.execute(&lacking(scope), &[tenant])?;
-    }
-    let opened = stage.slack.home_opened(&team.id, &ada.id)?;
-    ensure!(stage.caller.event(EVENTS, &opened)?.status == 200);
-    ensure!(
-        stage.slack.wait_for_calls("views.publish", 1, PATIENCE),
-        "{}",
-        stage.sidecar.log()
-    );
-    let calls = stage.slack.calls_of("views.publish");
-    let view = &calls[0].arguments["view"];
-    assert_eq!(wrong_in_home(view), [""; 0]);
-    let text = |which: &str| {
-        let blocks = view["blocks"].as_array().into_iter().flatten();
-        let texts = blocks.filter_map(|it| it["text"]["text"].as_str());
-        let mut texts = texts.filter(|it| it.contains(which));
-        texts.next().unwrap_or_default().to_owned()
-    };
-    for (project, scope) in [
-        ("*group/one*", "`chat:write.public`"),
-        ("*group/two*", "`chat:write`"),
-    ] {
-        let text = text(project);
-        let lacks = format!(":warning: The app lacks the scopes {scope}");
-        ensure!(text.contains(&lacks), "{project}: {view}");
-    }
-    ensure!(text("Install it again").starts_with(":arrows_counterclockwise:"));
     Ok(())
 }
