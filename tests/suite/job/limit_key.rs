@@ -242,9 +242,9 @@ fn a_limit_is_removed_for_all_jobs_that_it_blocks() -> Result<()> {
         )?;
         let runner = runner(&mut client)?;
         enqueue(&mut client, &["x"])?;
+        assert_eq!(claim(&mut client, runner, 1)?, [1], "{hold}");
         client
             .batch_execute("select lockstep.enqueue_job('A', '1', 'u', concurrency_key => 'x')")?;
-        assert_eq!(claim(&mut client, runner, 1)?, [1], "{hold}");
         other.batch_execute(begin)?;
         assert_eq!(claim(&mut client, runner, 1)?, NONE, "{hold}");
         assert_eq!(blocked(&mut client)?, 1, "{hold}");
