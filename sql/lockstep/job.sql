@@ -56,13 +56,15 @@ create table lockstep_internal.worker_limit (
     constraint worker_limit_concurrency_check check (concurrency between 1 and 10000),
   rate integer
     constraint worker_limit_rate_check check (rate between 1 and 10000),
-  period interval,
+  period interval
+    constraint worker_limit_period_length_check check (period between '1 second' and '31 days'),
   -- The same for the jobs of each concurrency key.
   key_concurrency integer
     constraint worker_limit_key_concurrency_check check (key_concurrency between 1 and 10000),
   key_rate integer
     constraint worker_limit_key_rate_check check (key_rate between 1 and 10000),
-  key_period interval,
+  key_period interval
+    constraint worker_limit_key_period_length_check check (key_period between '1 second' and '31 days'),
   constraint worker_limit_period_check check ((rate is null) = (period is null) and (key_rate is null) = (key_period is null))
 );
 comment on table lockstep_internal.worker_limit is
@@ -183,8 +185,8 @@ create unique index job_unique_key on lockstep_internal.job (unique_worker, uniq
 select pg_catalog.pg_extension_config_dump('lockstep_internal.job', '');
 select pg_catalog.pg_extension_config_dump('lockstep_internal.job_id_seq', '');
 
--- A row counts against a rate until its time. After that, a job of the key that is blocked may start; so a job that ends leaves a row whose time is
--- over. Whoever ends a job only inserts, so it waits for nobody; claims, one at a time for a worker, remove rows.
+-- A row counts against a rate until the period since its time is over. After that, a job of the key that is blocked may start; so a job that ends
+-- leaves a row of a time long ago. Whoever ends a job only inserts, so it waits for nobody; claims, one at a time for a worker, remove rows.
 create table lockstep_internal.worker_limit_use (
   worker text not null
     constraint worker_limit_use_worker_check check (pg_catalog.length(worker) <= 255),
@@ -192,11 +194,11 @@ create table lockstep_internal.worker_limit_use (
   concurrency_key text
     constraint worker_limit_use_concurrency_key_check check (pg_catalog.length(concurrency_key) <= 255),
   jobs integer not null,
-  until timestamptz not null
+  started_at timestamptz not null
 );
 comment on table lockstep_internal.worker_limit_use is 'what counts against the rates of workers, and keys that have room again; written by claims and by jobs that end';
-create index worker_limit_use_key_idx on lockstep_internal.worker_limit_use (worker, concurrency_key, until);
-create index worker_limit_use_until_idx on lockstep_internal.worker_limit_use (worker, until);
+create index worker_limit_use_key_idx on lockstep_internal.worker_limit_use (worker, concurrency_key, started_at);
+create index worker_limit_use_time_idx on lockstep_internal.worker_limit_use (worker, started_at) where concurrency_key is not null;
 
 -- Unlogged: after a crash the next claims read what they need once more.
 create unlogged table lockstep_internal.job_place (

@@ -31,7 +31,8 @@ grant execute on function lockstep.drift_checks(text) to lockstep_admin;
 
 -- It is asked every few seconds, so what it reads does not grow with what waits. Up to 10,000 jobs of a worker, or deliveries, are counted by
 -- an index; beyond, the number is an estimate from a sample of 1,000 pages of the table. Dead, scheduled and blocked jobs, and failed deliveries, count up
--- to 10,000 in all. The oldest is the first of each worker and priority, or of each channel, by the same index.
+-- to 10,000 in all. The oldest is the first of each worker and priority, or of each channel, by the same index, or one of the blocked jobs that are
+-- counted.
 create function lockstep.metrics_report(schema text default 'public')
 returns jsonb language sql volatile security definer set search_path = pg_catalog, pg_temp
 -- Statistics of tables that change so fast are old ones: what is to be read by an index is, and nothing is compiled for it.
@@ -65,11 +66,12 @@ waiting_job as materialized (
      select count(*) from (select from lockstep_internal.job j where j.status = 'waiting' and j.worker = o.worker limit 10001) l) c (jobs)),
 other_job as materialized (
   select l.worker, count(*) filter (where l.status = 'scheduled') as scheduled, count(*) filter (where l.status = 'running') as running,
-         count(*) filter (where l.status = 'dead') as dead, count(*) filter (where l.status = 'blocked') as blocked
-    from ((select j.worker, j.status from lockstep_internal.job j where j.status = 'running')
-          union all (select j.worker, j.status from lockstep_internal.job j where j.status = 'dead' limit 10000)
-          union all (select j.worker, j.status from lockstep_internal.job j where j.status = 'blocked' limit 10000)
-          union all (select j.worker, j.status from lockstep_internal.job j where j.status = 'scheduled' limit 10000)) l
+         count(*) filter (where l.status = 'dead') as dead, count(*) filter (where l.status = 'blocked') as blocked,
+         min(l.run_at) filter (where l.status = 'blocked') as blocked_since
+    from ((select j.worker, j.status, j.run_at from lockstep_internal.job j where j.status = 'running')
+          union all (select j.worker, j.status, j.run_at from lockstep_internal.job j where j.status = 'dead' limit 10000)
+          union all (select j.worker, j.status, j.run_at from lockstep_internal.job j where j.status = 'blocked' limit 10000)
+          union all (select j.worker, j.status, j.run_at from lockstep_internal.job j where j.status = 'scheduled' limit 10000)) l
    group by l.worker),
 worker (name) as (
   select w.name from lockstep_internal.worker w union select h.name from lockstep_internal.host_worker h union select r.old_name from lockstep_internal.worker_rename r
@@ -108,7 +110,7 @@ select jsonb_build_object(
   'jobs', (
     select coalesce(jsonb_agg(jsonb_build_object(
              'worker', w.name, 'scheduled', coalesce(o.scheduled, 0), 'waiting', coalesce(q.jobs, 0), 'running', coalesce(o.running, 0),
-             'dead', coalesce(o.dead, 0), 'blocked', coalesce(o.blocked, 0), 'oldest_seconds', coalesce(extract(epoch from clock_timestamp() - q.since), 0))), '[]')
+             'dead', coalesce(o.dead, 0), 'blocked', coalesce(o.blocked, 0), 'oldest_seconds', coalesce(extract(epoch from clock_timestamp() - least(q.since, o.blocked_since)), 0))), '[]')
       from worker w left join waiting_job q on q.worker = w.name left join other_job o on o.worker = w.name),
   'runners', (select count(*) from lockstep_internal.job_runner r where r.leased_until > clock_timestamp()),
   'deliveries', jsonb_build_object(

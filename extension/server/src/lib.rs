@@ -43,8 +43,8 @@ pub use rights::{
 };
 pub use session::{
     current_transaction, has_committed, is_in_transaction_block, is_read_committed,
-    is_serializable, is_set_to, is_statement_over, load, notify, pages_read, random, random_bytes,
-    sleep, trigger_depth, with_catalog_path, with_new_snapshot, with_settings,
+    is_serializable, is_set_to, is_statement_over, load, lock_timeout, notify, pages_read, random,
+    random_bytes, sleep, trigger_depth, with_catalog_path, with_new_snapshot, with_settings,
 };
 pub use statement::{
     Answer, OwnStatement, Statement, Target, View, commit, connected, datum, is_atomic, jsonb_text,

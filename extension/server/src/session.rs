@@ -6,6 +6,7 @@ use crate::planner::{end_settings, set_for_now};
 use pgrx::IntoDatum;
 use pgrx::pg_sys;
 use std::ffi::CStr;
+use std::time::Duration;
 
 /// Whether the calling statement runs inside BEGIN ... COMMIT.
 pub fn is_in_transaction_block() -> bool {
@@ -71,6 +72,14 @@ pub fn is_set_to(name: &CStr, value: &CStr) -> bool {
         pg_sys::pfree(current.cast());
         is_equal
     }
+}
+
+/// How long a statement waits for a lock at most, if that is limited.
+pub fn lock_timeout() -> Option<Duration> {
+    // SAFETY: the setting is an integer, which only this thread changes.
+    let milliseconds = unsafe { pg_sys::LockTimeout };
+    let milliseconds = u64::try_from(milliseconds).ok().filter(|it| *it > 0);
+    milliseconds.map(Duration::from_millis)
 }
 
 /// Makes the changes of the current command visible to its own reads of catalogs.

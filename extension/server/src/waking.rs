@@ -10,7 +10,7 @@ use crate::levels::subtransaction;
 use crate::lock::{self, Kind};
 use crate::{OwnStatement, datum, notify};
 use pgrx::pg_sys::{self, SubTransactionId};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 
 /// Held by sessions that wait for this kind of work, and by a transaction that wakes them.
@@ -53,6 +53,9 @@ thread_local! {
     /// The transaction's work, by the subtransaction that added it.
     static NOTED: RefCell<Vec<(SubTransactionId, Work)>> = const { RefCell::new(Vec::new()) };
 
+    /// This session is among those to notify.
+    static IS_FOR_EVERYBODY: Cell<bool> = const { Cell::new(false) };
+
     // Never dropped: when the process ends, the memory of its plans may already be gone.
     static IS_LISTENING: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
         "select from pg_listening_channels() c (name) where c.name = $1",
@@ -69,6 +72,12 @@ pub fn wake(work: Work) {
             noted.push((now, work));
         }
     });
+}
+
+/// The same, and this session is notified as well if it listens.
+pub fn wake_everybody(work: Work) {
+    IS_FOR_EVERYBODY.set(true);
+    wake(work);
 }
 
 /// The session waits for this work from now on, if it listens. Look for work after this call: then little is missed.
@@ -98,6 +107,7 @@ const LOOKING: u32 = pg_sys::ShareLock;
 /// Wakes the sessions that wait for the transaction's work.
 pub fn before_commit() {
     let noted = NOTED.take();
+    let is_for_everybody = IS_FOR_EVERYBODY.take();
     let mut channels: Vec<Work> = Vec::new();
     for (_, work) in noted {
         match channels.iter_mut().find(|it| it.channel == work.channel) {
@@ -107,7 +117,8 @@ pub fn before_commit() {
     }
     for work in channels {
         let mut kinds = work.kinds();
-        let is_waited_for = kinds.any(|kind| !lock::is_free(WAITED_FOR, 0, kind, LOOKING));
+        let is_waited_for =
+            is_for_everybody || kinds.any(|kind| !lock::is_free(WAITED_FOR, 0, kind, LOOKING));
         if is_waited_for && lock::try_take(WOKEN, 0, work.kinds, pg_sys::ExclusiveLock) {
             notify(work.channel);
         }
@@ -117,4 +128,7 @@ pub fn before_commit() {
 /// A subtransaction was rolled back, with everything that started after it. A transaction's first has the number 1.
 pub fn roll_back(subtransaction: SubTransactionId) {
     NOTED.with_borrow_mut(|noted| noted.retain(|(from, _)| *from < subtransaction));
+    if subtransaction == 0 {
+        IS_FOR_EVERYBODY.set(false);
+    }
 }

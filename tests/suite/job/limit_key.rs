@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow, ensure};
 use postgres::Client;
+use postgres::fallible_iterator::FallibleIterator;
 
 use super::many::pages;
 use super::{claim, lapse, queue, runner};
@@ -191,14 +192,185 @@ fn a_blocked_job_that_is_being_changed_starts_later() -> Result<()> {
     Ok(())
 }
 
+/// Somebody holds the job that comes next: the others do not wait for its place.
+#[test]
+fn a_waiting_job_that_somebody_holds_leaves_its_room_to_others() -> Result<()> {
+    let name = "limit_key_held";
+    let mut client = queue(name)?;
+    let mut other = cluster()?.connect(name)?;
+    for by in ["key", "worker"] {
+        client.batch_execute(&format!(
+            "truncate lockstep_internal.job, lockstep_internal.worker_limit, lockstep_internal.worker_limit_use restart identity;
+             select lockstep.limit_worker('A', 1, by => '{by}');
+             select lockstep.enqueue_job('A', unique_key => 'u' || n, concurrency_key => 'x') from generate_series(1, 20) n"
+        ))?;
+        enqueue(&mut client, &["x", "x"])?;
+        other.batch_execute(
+            "begin; select lockstep.enqueue_job('A', unique_key => 'u' || n) from generate_series(1, 20) n",
+        )?;
+        let runner = runner(&mut client)?;
+        assert_eq!(claim(&mut client, runner, 2)?, [21], "{by}");
+        assert_eq!(claim(&mut client, runner, 2)?, NONE, "{by}");
+        other.batch_execute("commit")?;
+        client.execute("select lockstep.complete_jobs($1, '{21}')", &[&runner])?;
+        assert_eq!(claim(&mut client, runner, 2)?, [1], "{by}");
+    }
+    Ok(())
+}
+
+/// Whoever removes a limit sees what has been blocked since, and does not wait for those who hold such a job.
+#[test]
+fn a_limit_is_removed_for_all_jobs_that_it_blocks() -> Result<()> {
+    let name = "limit_key_removed";
+    let mut client = queue(name)?;
+    let mut other = cluster()?.connect(name)?;
+    other.batch_execute("set lock_timeout = '10s'")?;
+    let mut holder = cluster()?.connect(name)?;
+    for (begin, hold) in [
+        (
+            "begin isolation level repeatable read; select from pg_class limit 1",
+            "select 1",
+        ),
+        (
+            "begin",
+            "select lockstep.enqueue_job('A', '2', 'u', deduplicate => 'replace')",
+        ),
+    ] {
+        client.batch_execute(
+            "truncate lockstep_internal.job, lockstep_internal.worker_limit, lockstep_internal.worker_limit_use restart identity;
+             select lockstep.limit_worker('A', 1, by => 'key')",
+        )?;
+        let runner = runner(&mut client)?;
+        enqueue(&mut client, &["x"])?;
+        assert_eq!(claim(&mut client, runner, 1)?, [1], "{hold}");
+        client
+            .batch_execute("select lockstep.enqueue_job('A', '1', 'u', concurrency_key => 'x')")?;
+        other.batch_execute(begin)?;
+        assert_eq!(claim(&mut client, runner, 1)?, NONE, "{hold}");
+        assert_eq!(blocked(&mut client)?, 1, "{hold}");
+        holder.batch_execute("begin")?;
+        holder.batch_execute(hold)?;
+        other.batch_execute("select lockstep.limit_worker('A', by => 'key'); commit")?;
+        holder.batch_execute("commit")?;
+        assert_eq!(claim(&mut client, runner, 1)?, [2], "{hold}");
+        let left = "select (select count(*) from lockstep_internal.worker_limit) + (select count(*) from lockstep_internal.worker_limit_use)";
+        assert_eq!(number(&mut client, left)?, 0, "{hold}");
+    }
+    Ok(())
+}
+
+/// One transaction blocks 1,000 jobs at most, and lets no more wait again; the next one goes on.
+#[test]
+fn many_jobs_of_a_full_key_are_blocked_in_steps() -> Result<()> {
+    let name = "limit_key_steps";
+    let mut client = queue(name)?;
+    client.batch_execute(
+        "select lockstep.limit_worker('A', 1, by => 'key');
+         select count(lockstep.enqueue_job('A', concurrency_key => 'x')) from generate_series(1, 3501)",
+    )?;
+    let runner = runner(&mut client)?;
+    assert_eq!(claim(&mut client, runner, 10)?, [1]);
+    assert_eq!(blocked(&mut client)?, 1_000);
+    // Who listens looks twice, and is told to go on.
+    let mut listener = cluster()?.connect(name)?;
+    listener.batch_execute("listen lockstep_job")?;
+    assert_eq!(claim(&mut listener, runner, 10)?, NONE);
+    assert_eq!(blocked(&mut client)?, 3_000);
+    assert_eq!(heard(&mut listener, &mut client)?, 1);
+    assert_eq!(claim(&mut listener, runner, 10)?, NONE);
+    assert_eq!(blocked(&mut client)?, 3_500);
+    assert_eq!(heard(&mut listener, &mut client)?, 0);
+    client.batch_execute("select lockstep.limit_worker('A', by => 'key')")?;
+    for left in [2_500, 1_500, 500, 0] {
+        assert_eq!(claim(&mut client, runner, 10)?.len(), 10);
+        assert_eq!(blocked(&mut client)?, left);
+    }
+    let limits = "select count(*) from lockstep_internal.worker_limit";
+    assert_eq!(number(&mut client, limits)?, 0);
+    Ok(())
+}
+
+/// How many notifications the session has got since the last time.
+fn heard(listener: &mut Client, client: &mut Client) -> Result<usize> {
+    // Notifications arrive in commit order, so after this one all earlier ones have arrived.
+    client.batch_execute("notify lockstep_job, 'last'")?;
+    let mut notifications = listener.notifications();
+    let mut all = notifications.timeout_iter(PATIENCE);
+    let mut count = 0;
+    while let Some(notification) = all.next()? {
+        match notification.payload() {
+            "last" => return Ok(count),
+            _ => count += 1,
+        }
+    }
+    Err(anyhow!("the last notification did not come"))
+}
+
+/// A job is freed while somebody holds it: the end of that transaction lets it start.
+#[test]
+fn who_finds_its_key_at_a_blocked_job_wakes_runners() -> Result<()> {
+    let name = "limit_key_wake";
+    let mut client = queue(name)?;
+    let mut listener = cluster()?.connect(name)?;
+    listener.batch_execute("listen lockstep_job")?;
+    client.batch_execute("select lockstep.limit_worker('A', 1, by => 'key')")?;
+    let runner = runner(&mut client)?;
+    // An insert that conflicts takes a number as well.
+    for (again, job) in [("until_executing", 2), ("replace", 5)] {
+        enqueue(&mut client, &["x"])?;
+        client
+            .batch_execute("select lockstep.enqueue_job('A', '1', 'u', concurrency_key => 'x')")?;
+        assert_eq!(claim(&mut listener, runner, 9)?, [job - 1], "{again}");
+        assert_eq!(blocked(&mut client)?, 1, "{again}");
+        client.batch_execute(&format!(
+            "begin; select lockstep.enqueue_job('A', '1', 'u', deduplicate => '{again}')"
+        ))?;
+        listener.execute(
+            "select lockstep.complete_jobs($1, array[$2::bigint])",
+            &[&runner, &(job - 1)],
+        )?;
+        assert_eq!(claim(&mut listener, runner, 9)?, NONE, "{again}");
+        let mut noise = cluster()?.connect(name)?;
+        heard(&mut listener, &mut noise)?;
+        client.batch_execute("commit")?;
+        assert_eq!(heard(&mut listener, &mut noise)?, 1, "{again}");
+        assert_eq!(claim(&mut listener, runner, 9)?, [job], "{again}");
+        listener.execute(
+            "select lockstep.complete_jobs($1, array[$2::bigint])",
+            &[&runner, &job],
+        )?;
+    }
+    Ok(())
+}
+
+/// What ends is noted also where no limit is known, but not kept for ever.
+#[test]
+fn notes_of_keys_without_a_limit_are_removed() -> Result<()> {
+    let mut client = queue("limit_key_notes")?;
+    let notes = "select count(*) from lockstep_internal.worker_limit_use";
+    let runner = runner(&mut client)?;
+    enqueue(&mut client, &["x", "x", "y"])?;
+    assert_eq!(claim(&mut client, runner, 9)?, [1, 2, 3]);
+    client.execute("select lockstep.complete_jobs($1, '{1, 2, 3}')", &[&runner])?;
+    assert_eq!(number(&mut client, notes)?, 2);
+    client.batch_execute("select lockstep.limit_worker('A', 1, by => 'key')")?;
+    assert_eq!(number(&mut client, notes)?, 0);
+    client.batch_execute("insert into lockstep_internal.worker_limit_use select 'B', 'k' || n, 0, '-infinity' from generate_series(1, 10001) n")?;
+    for removed in [10_000, 1, 0] {
+        assert_eq!(number(&mut client, "select lockstep.sweep()")?, removed);
+    }
+    Ok(())
+}
+
 #[test]
 fn a_rate_counts_what_has_started_within_its_period() -> Result<()> {
     let mut client = queue("limit_rate")?;
-    // The period is over for so many uses; those in the far future were counted while the clock was ahead.
+    // So many uses began at another time; those in the far future were counted while the clock was ahead.
     let pass = |client: &mut Client, uses: i32, by: &str| -> Result<()> {
         client.batch_execute(&format!(
-            "update lockstep_internal.worker_limit_use set until = until + interval '{by}'
-              where ctid = any (array(select ctid from lockstep_internal.worker_limit_use where until > now() and until < now() + interval '2 hours' order by until limit {uses}))"
+            "update lockstep_internal.worker_limit_use set started_at = started_at + interval '{by}'
+              where ctid = any (array(select ctid from lockstep_internal.worker_limit_use
+                                       where started_at between now() - interval '50 minutes' and now() order by started_at limit {uses}))"
         ))?;
         Ok(())
     };
@@ -220,10 +392,12 @@ fn a_rate_counts_what_has_started_within_its_period() -> Result<()> {
         pass(&mut client, 1, "1 year")?;
         assert_eq!(claim(&mut client, runner, 10)?, [5, 6], "{by}");
         assert_eq!(claim(&mut client, runner, 10)?, NONE, "{by}");
-        // A shorter period forgets what is older.
+        // In no span of the new period do more jobs start either.
         client.batch_execute(&format!(
-            "select lockstep.limit_worker('A', rate => 2, period => '1 minute', by => '{by}')"
+            "select lockstep.limit_worker('A', rate => 2, period => '20 minutes', by => '{by}')"
         ))?;
+        assert_eq!(claim(&mut client, runner, 10)?, NONE, "{by}");
+        pass(&mut client, 2, "-20 minutes")?;
         assert_eq!(claim(&mut client, runner, 10)?, [7, 8], "{by}");
         client.batch_execute(&format!("select lockstep.limit_worker('A', by => '{by}')"))?;
         assert_eq!(claim(&mut client, runner, 10)?, [9, 10, 11, 12], "{by}");
@@ -295,7 +469,8 @@ fn limited_workers_in_opposite_order_do_not_deadlock() -> Result<()> {
     let mut client = queue(name)?;
     client.batch_execute(
         "select lockstep.limit_worker(w, 1, by => b) from unnest('{A, B}'::text[]) w, unnest('{worker, key}'::text[]) b;
-         select lockstep.enqueue_job(w, concurrency_key => 'x') from generate_series(1, 3), unnest('{A, B}'::text[]) w",
+         select lockstep.enqueue_job(j.w, concurrency_key => 'x')
+           from (select w from generate_series(1, 3), unnest('{A, B}'::text[]) w order by w offset 0) j",
     )?;
     let mut other = cluster()?.connect(name)?;
     let runners = [runner(&mut client)?, runner(&mut client)?];
@@ -368,6 +543,13 @@ fn a_limit_that_makes_no_sense_is_refused() -> Result<()> {
     ] {
         let error = error_of(&mut client, &format!("select lockstep.{call}"))?;
         assert_eq!(error.code().code(), code, "{call}: {error}");
+    }
+    for period in ["0.5 seconds", "32 days"] {
+        let insert = format!(
+            "insert into lockstep_internal.worker_limit (name, rate, period, key_rate, key_period) values ('A', 1, '1 hour', 1, '{period}')"
+        );
+        let error = error_of(&mut client, &insert)?;
+        assert_eq!(error.code().code(), "23514", "{period}: {error}");
     }
     client.batch_execute(
         "select lockstep.limit_worker('A', 10000, 10000, '31 days', by => 'key'); select lockstep.enqueue_job('A', concurrency_key => repeat('ä', 255))",

@@ -82,6 +82,44 @@ fn claims_beside_an_old_snapshot_read_no_more() -> Result<()> {
     Ok(())
 }
 
+/// What claims of a worker with a limit for keys read beside an old snapshot grows with the jobs that are done: by less than a page for each.
+#[test]
+fn a_done_job_of_a_limited_key_costs_claims_little() -> Result<()> {
+    let name = "job_key_snapshot";
+    let mut client = queue(name)?;
+    client.batch_execute(
+        "alter table lockstep_internal.job set (autovacuum_enabled = off);
+         alter table lockstep_internal.worker_limit_use set (autovacuum_enabled = off);
+         select lockstep.limit_worker('A', 20, by => 'key'), lockstep.limit_worker('B', 20, by => 'key')",
+    )?;
+    let runner = runner(&mut client)?;
+    let enqueue = |client: &mut Client, jobs: i64| {
+        client.batch_execute(&format!(
+            "select count(lockstep.enqueue_job('A', concurrency_key => 'k' || n % 100)) from generate_series(1, {jobs}) n"
+        ))
+    };
+    enqueue(&mut client, 500)?;
+    let before = pages_of_claims(&mut client, runner)?;
+    let mut reader = cluster()?.connect(name)?;
+    reader.batch_execute("begin isolation level repeatable read; select from pg_class limit 1")?;
+    let done = 10_000;
+    enqueue(&mut client, done)?;
+    client.batch_execute(&format!(
+        "do $$
+         begin
+           for i in 1 .. 200 loop
+             perform lockstep.complete_jobs({runner}, array(select job from lockstep.claim_jobs({runner}, '{{A, B}}', 100)));
+             commit;
+           end loop;
+         end $$"
+    ))?;
+    enqueue(&mut client, 500)?;
+    let after = pages_of_claims(&mut client, runner)?;
+    println!("{before} pages, then {after}");
+    ensure!(after - before < done, "{after} pages instead of {before}");
+    Ok(())
+}
+
 /// A queue in which 50,000 jobs are done beside a snapshot that stays open, and 100 wait; and the session that keeps the snapshot.
 fn queue_beside_a_snapshot(name: &str) -> Result<(Client, Client)> {
     let mut client = queue(name)?;
@@ -101,7 +139,7 @@ fn queue_beside_a_snapshot(name: &str) -> Result<(Client, Client)> {
 
 /// The ways in which a job comes to wait before those that a session has found: what another session does before and after it
 /// looks, with `{runner}` as its runner and `{first}` as the first waiting job.
-const WAYS: [(&str, &str, &str); 10] = [
+const WAYS: [(&str, &str, &str); 12] = [
     (
         "priority",
         "",
@@ -151,6 +189,20 @@ const WAYS: [(&str, &str, &str); 10] = [
         "rollback of a claim",
         "begin; select lockstep.claim_jobs({runner}, '{A}')",
         "rollback",
+    ),
+    (
+        "freed by a claim",
+        "select lockstep.limit_worker('A', 1, by => 'key'); select lockstep.enqueue_job('A', priority => -2, concurrency_key => 'x') from generate_series(1, 2);
+         select lockstep.claim_jobs({runner}, '{A}')",
+        "select lockstep.complete_jobs({runner}, array(select id from lockstep_internal.job where runner = {runner}));
+         select lockstep.enqueue_job('A', priority => -3); select lockstep.claim_jobs({runner}, '{A}')",
+    ),
+    (
+        "freed when a limit is removed",
+        "select lockstep.enqueue_job('A', priority => -4, concurrency_key => 'y') from generate_series(1, 2);
+         select lockstep.claim_jobs({runner}, '{A}')",
+        "select lockstep.limit_worker('A', by => 'key'); select lockstep.enqueue_job('A', priority => -5);
+         select lockstep.claim_jobs({runner}, '{A}')",
     ),
 ];
 

@@ -67,6 +67,17 @@ fn commit_wakes_and_rollback_does_not() -> Result<()> {
     )?;
     client.batch_execute("commit prepared 'job_notify'")?;
     assert_eq!(heard(&mut client)?, 0);
+    // A job that ends makes room for another one where there is a limit.
+    let runner = super::runner(&mut client)?;
+    for (limit, woken) in [("'B', 1", 0), ("'A', 10000", 1)] {
+        client.batch_execute(&format!(
+            "select lockstep.limit_worker({limit}), lockstep.enqueue_job('A', concurrency_key => 'x')"
+        ))?;
+        heard(&mut client)?;
+        let jobs = claim(&mut client, runner, 10_000)?;
+        client.execute("select lockstep.complete_jobs($1, $2)", &[&runner, &jobs])?;
+        assert_eq!(heard(&mut client)?, woken, "{limit}");
+    }
     Ok(())
 }
 

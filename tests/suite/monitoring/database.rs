@@ -46,7 +46,8 @@ fn jobs_are_counted_by_worker() -> Result<()> {
          update lockstep_internal.job set status = 'dead', runner = null, died_at = now() where status = 'running';
          select from lockstep.claim_jobs(1, '{A}', 1);
          select lockstep.limit_worker('C', 1, by => 'key'), lockstep.enqueue_job('C', concurrency_key => 'x') from generate_series(1, 3);
-         select from lockstep.claim_jobs(1, '{C}', 9)",
+         select from lockstep.claim_jobs(1, '{C}', 9);
+         update lockstep_internal.job set run_at = now() - interval '200 seconds' where status = 'blocked'",
     )?;
     let report = report(&mut client)?;
     let c = worker(&report, "C")?;
@@ -54,6 +55,8 @@ fn jobs_are_counted_by_worker() -> Result<()> {
         (&c["blocked"], &c["waiting"], &c["running"]),
         (&json!(2), &json!(0), &json!(1))
     );
+    let oldest = c["oldest_seconds"].as_f64().unwrap_or_default();
+    ensure!((200.0..1_000.0).contains(&oldest), "{report}");
     let a = worker(&report, "A")?;
     for (state, jobs) in [
         ("waiting", 1),

@@ -100,6 +100,34 @@ fn whom_an_updated_message_is_for_is_mentioned_in_its_thread() -> Result<()> {
     let messages = scene.settled(&general)?;
     assert_eq!(messages.len(), 3, "{messages:?}");
     assert_eq!(messages[2].mentions(), [bob.as_str()]);
+    // An update that is only accepted as plain text has a plain reply.
+    scene
+        .stage
+        .slack
+        .fail("chat.update", Fault::Error("invalid_blocks"), Some(1));
+    asked["object_attributes"]["updated_at"] = json!("2026-01-02 04:04:05 UTC");
+    scene.tell(&asked, 1)?;
+    let messages = scene.settled(&general)?;
+    assert_eq!(messages.len(), 4, "{messages:?}");
+    assert_eq!(messages[3].sent["attachments"], json!([]));
+    // The reply is refused for good: the message shows the change all the same, and nothing older afterwards.
+    scene.stage.slack.fail(
+        "chat.postMessage",
+        Fault::Error("restricted_action"),
+        Some(1),
+    );
+    asked["object_attributes"]["updated_at"] = json!("2026-01-02 06:04:05 UTC");
+    asked["object_attributes"]["title"] = json!("The newest title");
+    scene.tell(&asked, 1)?;
+    scene.settled(&general)?;
+    let mut older = merge_request(1, 5, "approved");
+    older["object_attributes"]["updated_at"] = json!("2026-01-02 05:04:05 UTC");
+    scene.tell(&older, 1)?;
+    let messages = scene.settled(&general)?;
+    assert_eq!(messages.len(), 4, "{messages:?}");
+    let shown = messages[0].sent.to_string();
+    assert!(shown.contains("The newest title"), "{shown}");
+    assert!(!scene.status()?.contains("restricted_action"));
     Ok(())
 }
 

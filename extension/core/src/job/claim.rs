@@ -1,6 +1,6 @@
 //! Claims jobs in batches.
 
-use super::limit::Limits;
+use super::limit::{Limits, MOST_CHANGED};
 use super::waiting::Next;
 use super::{MOST_AT_ONCE, check_worker, runner, schedule};
 use crate::error::{JobError, OrRaise, Result, required};
@@ -12,6 +12,7 @@ use lockstep_server::{OwnStatement, datum, keys_argument};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
+use std::mem;
 
 struct Statements {
     standing: OwnStatement,
@@ -61,6 +62,9 @@ kept! {
 /// these are not enough.
 const TRIES: i32 = 4;
 const MORE_TRIES: i32 = 8;
+
+/// How often a claim tries those that come next in a limited worker or key because somebody holds the first.
+const MOST_ROUNDS: i32 = 100;
 
 type Claimed = (i64, String, JsonB, i32, TimestampWithTimeZone);
 
@@ -119,9 +123,9 @@ fn look(runner: i64, workers: &[String], most: i32) -> Result<Vec<Claimed>> {
     let mut claimed = Vec::new();
     let standing = Standing::of(runner, workers)?;
     let mut limits = Limits::look(&standing.limited)?;
-    let mut rooms = limits.rooms(workers);
-    let mut tries = most.saturating_mul(TRIES);
-    let mut next = Next::look(workers, &rooms, tries)?;
+    let mut times = TRIES;
+    let mut rooms = limits.rooms(workers, times);
+    let mut next = Next::look(workers, &rooms, most.saturating_mul(times))?;
     // Then nothing is written, so that waiting sessions can poll often.
     let has_others = standing.has_others || standing.has_schedule;
     if next.jobs.is_empty() && !standing.is_renewed && !has_others && !limits.has_ended() {
@@ -143,34 +147,49 @@ fn look(runner: i64, workers: &[String], most: i32) -> Result<Vec<Claimed>> {
     }
     if !standing.limited.is_empty() {
         limits = Limits::lock(&standing.limited)?;
-        rooms = limits.rooms(workers);
+        rooms = limits.rooms(workers, times);
     }
     next.share()?;
     if has_others || !standing.limited.is_empty() {
-        next = Next::look(workers, &rooms, tries)?;
+        next = Next::look(workers, &rooms, most.saturating_mul(times))?;
     }
+    let mut blocked = 0;
+    let mut rounds = 0;
     loop {
-        let before = claimed.len();
-        let over = limits.over(&next.jobs)?;
-        next.jobs.retain(|job| !over.contains(job));
-        claim_some(
-            runner,
-            &next.jobs,
-            most - claimed.len() as i32,
-            &mut claimed,
-        )?;
-        let new = claimed[before..].iter();
-        limits.count(new.map(|(job, worker, ..)| (*job, worker)))?;
-        let blocked = limits.block(&over)?;
+        let mut left = mem::take(&mut next.jobs);
+        loop {
+            let over = limits.over(&left)?;
+            let (later, now): (Vec<_>, Vec<_>) =
+                left.into_iter().partition(|job| over.contains(job));
+            let before = claimed.len();
+            claim_some(runner, &now, most - before as i32, &mut claimed)?;
+            let new = claimed[before..].iter();
+            limits.count(new.map(|(job, worker, ..)| (*job, worker)))?;
+            left = later;
+            // A job that somebody holds leaves its room to the others.
+            let is_done = claimed.len() - before == now.len() || claimed.len() as i32 == most;
+            rounds += 1;
+            if is_done || left.is_empty() || rounds >= MOST_ROUNDS {
+                break;
+            }
+        }
+        let newly_blocked = limits.block(&left, MOST_CHANGED - blocked)?;
+        blocked += newly_blocked;
         if claimed.len() as i32 == most {
             break;
         }
-        rooms = limits.rooms(workers);
-        tries = tries.saturating_mul(MORE_TRIES);
+        if blocked >= MOST_CHANGED {
+            // Whoever claims next goes on.
+            waking::wake_everybody(JOBS.named_any(&standing.limited));
+            break;
+        }
+        times = times.saturating_mul(MORE_TRIES);
+        rooms = limits.rooms(workers, times);
+        let tries = most.saturating_mul(times);
         next = match next.look_further(workers, &rooms, tries)? {
             Some(further) => further,
             // Others may wait behind those that are blocked now.
-            None if blocked > 0 => Next::look(workers, &rooms, tries)?,
+            None if newly_blocked > 0 => Next::look(workers, &rooms, tries)?,
             None => break,
         };
     }

@@ -63,7 +63,8 @@ kept! {
         ),
         cancel: OwnStatement::new(
             "delete from lockstep_internal.job where id = $1 and status <> 'dead'
-             returning case status when 'running' then status else 'waiting' end, worker, case status when 'running' then concurrency_key end",
+             returning case status when 'running' then status else 'waiting' end, worker, case status when 'running' then concurrency_key end,
+                       exists (select from lockstep_internal.worker_limit l where l.name = worker)",
             &[pg_sys::INT8OID],
         ),
     };
@@ -211,11 +212,7 @@ fn cancel_job(job: Option<i64>) -> String {
         STATEMENTS.with(|statements| {
             statements.cancel.rows(&[datum(job)], |row| {
                 status = row.get::<String>(1);
-                // If the worker has a limit, another one can start.
-                if let Some(worker) = row.get::<String>(2) {
-                    wake(JOBS.named(&worker));
-                    freed.add(worker, row.get(3));
-                }
+                freed.add(row.get(2), row.get(3), row.get(4));
             })
         })?;
         freed.note()?;

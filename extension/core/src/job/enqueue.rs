@@ -46,7 +46,7 @@ kept! {
         // The lock keeps the job from starting before this transaction has committed: otherwise it might run without seeing
         // what the transaction wrote. Several transactions can hold it.
         lock_waiting: OwnStatement::by_index(
-            "select id, run_at > $3, status = 'waiting' from lockstep_internal.job
+            "select id, run_at > $3, status in ('waiting', 'blocked') from lockstep_internal.job
               where unique_worker = $1 and unique_key = $2 and holds_key and status <> 'dead' and status <> 'running' for key share",
             &[pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID],
             &["unique_worker"],
@@ -58,7 +58,7 @@ kept! {
                     status = case when status = 'scheduled' and $2 <= clock_timestamp() then 'waiting' else status end,
                     args = case when $3 then $4::jsonb else args end, priority = case when $3 then $5 else priority end,
                     failures = case when $3 then 0 else failures end, losses = case when $3 then 0 else losses end
-              where id = $1 returning status = 'waiting'",
+              where id = $1 returning status in ('waiting', 'blocked')",
             &[
                 pg_sys::INT8OID,
                 pg_sys::TIMESTAMPTZOID,
@@ -175,7 +175,8 @@ impl NewJob<'_> {
         }
     }
 
-    /// The job that waits with the same key, once it starts no later than this one; and whether it is due.
+    /// The job that waits with the same key, once it starts no later than this one; and whether it is due. One that is blocked
+    /// may be free by the time that this transaction lets go of it.
     fn waiting(
         &self,
         first_name: &str,

@@ -28,13 +28,14 @@ kept! {
     static STATEMENTS: Statements = Statements {
         complete: OwnStatement::by_index(
             "delete from lockstep_internal.job where id = any ($2) and runner = $1
-             returning id, case when (select exists (select from lockstep_internal.worker_limit)) or concurrency_key is not null then worker end, concurrency_key",
+             returning id, worker, concurrency_key,
+                    (select exists (select from lockstep_internal.worker_limit)) and exists (select from lockstep_internal.worker_limit l where l.name = worker)",
             &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
-            &["id"],
+            &["id", "name"],
         ),
         give_back: OwnStatement::by_index(
             "update lockstep_internal.job set runner = null, status = 'waiting', queued_by = pg_current_xact_id() where id = any ($2) and runner = $1
-             returning id, case when concurrency_key is not null then worker end, concurrency_key",
+             returning id, worker, concurrency_key, false",
             &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
             &["id"],
         ),
@@ -46,10 +47,11 @@ kept! {
         ),
         lock: OwnStatement::by_index(
             "select failures >= retries, keeps_dead,
-                    case when (select exists (select from lockstep_internal.worker_limit)) or concurrency_key is not null then worker end, concurrency_key
+                    worker, concurrency_key,
+                    (select exists (select from lockstep_internal.worker_limit)) and exists (select from lockstep_internal.worker_limit l where l.name = worker)
                from lockstep_internal.job where id = $2 and runner = $1 for update",
             &[pg_sys::INT8OID, pg_sys::INT8OID],
-            &["id"],
+            &["id", "name"],
         ),
         discard: OwnStatement::by_index(
             "delete from lockstep_internal.job where id = $1",
@@ -163,7 +165,7 @@ fn release_others(runner: i64, jobs: &[i64]) -> Result<i64> {
     STATEMENTS.with(|statements| {
         statements.give_back_others.rows(&arguments, |row| {
             released += 1;
-            freed.add(row.get::<String>(1).unwrap_or_default(), row.get(2));
+            freed.add(row.get(1), row.get(2), None);
         })
     })?;
     freed.note()?;
@@ -190,11 +192,7 @@ fn of_runner(
     STATEMENTS.with(|statements| {
         statement(statements).rows(&arguments, |row| {
             done.extend(row.get::<i64>(1));
-            // Another job of a worker with a limit can start.
-            if let Some(worker) = row.get::<String>(2) {
-                wake(JOBS.named(&worker));
-                freed.add(worker, row.get(3));
-            }
+            freed.add(row.get(2), row.get(3), row.get(4));
         })
     })?;
     freed.note()?;
@@ -238,10 +236,7 @@ fn fail(runner: i64, job: i64, error: &str, retry_after: Option<Interval>) -> Re
         STATEMENTS.with(|statements| {
             statements.lock.rows(&arguments, |row| {
                 rules = row.get::<bool>(1).zip(row.get::<bool>(2));
-                if let Some(worker) = row.get::<String>(3) {
-                    wake(JOBS.named(&worker));
-                    freed.add(worker, row.get(4));
-                }
+                freed.add(row.get(3), row.get(4), row.get(5));
             })
         })?;
     }

@@ -231,7 +231,7 @@ fn give_back(
     STATEMENTS.with(|statements| {
         statement(statements).rows(arguments, |row| {
             jobs += 1;
-            freed.add(row.get::<String>(1).unwrap_or_default(), row.get(2));
+            freed.add(row.get(1), row.get(2), None);
         })
     })?;
     freed.note()?;

@@ -176,6 +176,8 @@ pub(super) struct Next {
     pub(super) jobs: Vec<i64>,
     /// There may be more.
     is_full: bool,
+    /// The places of workers of which no more were looked for than there is room.
+    cut: Vec<usize>,
     /// The places of workers to store for other sessions.
     to_share: Vec<(String, Place)>,
 }
@@ -195,6 +197,9 @@ impl Next {
         let before = pages_read();
         let (jobs, found, unseen) = read(workers, rooms, &places, most)?;
         let pages = pages_read() - before - PAGES_OF_JOB * jobs.len() as i64;
+        let counts = found.iter().map(|it| it.count).zip(rooms).enumerate();
+        let cut = counts.filter(|(_, (count, room))| *room > &0 && count >= room);
+        let cut = cut.map(|(worker, _)| worker).collect();
         let mut to_share = Vec::new();
         PLACES.with_borrow_mut(|places_of_session| {
             for (((worker, room), place), found) in
@@ -220,6 +225,7 @@ impl Next {
         });
         Ok(Self {
             is_full: jobs.len() >= usize::try_from(most).unwrap_or(usize::MAX),
+            cut,
             jobs,
             to_share,
         })
@@ -232,7 +238,8 @@ impl Next {
         rooms: &[i32],
         most: i32,
     ) -> Result<Option<Self>> {
-        match self.is_full {
+        let is_more = self.is_full || self.cut.iter().any(|worker| rooms[*worker] > 0);
+        match is_more {
             true => Self::look(workers, rooms, most).map(Some),
             false => Ok(None),
         }
@@ -298,6 +305,7 @@ fn read(
 /// What a look has found of a worker.
 #[derive(Clone, Default)]
 struct Found {
+    count: i32,
     first: Option<Place>,
     /// The first one that is not late.
     first_in_order: Option<Place>,
@@ -307,6 +315,7 @@ struct Found {
 
 impl Found {
     fn add(&mut self, place: Place, late: Option<String>) {
+        self.count += 1;
         match late {
             Some(transaction) => self.late.push(transaction),
             None => {

@@ -3,9 +3,13 @@
 use super::batch::{Answer, Outcome, Received, publish};
 use super::read::Flaw;
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
-use lockstep_server::{is_set_to, jsonb_text, random_bytes, with_settings};
+use lockstep_server::{jsonb_text, lock_timeout, random_bytes, with_settings};
 use pgrx::AnyElement;
 use pgrx::prelude::*;
+use std::time::Duration;
+
+/// How long a batch of events waits for another publisher.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Publishes an event.
 #[pg_extern(sql = r#"
@@ -94,11 +98,12 @@ fn publish_events(
     let keys = required(keys, "keys");
     let requests = requests.unwrap_or_else(|| vec![None; events.len()]);
     let schema = required(schema, "schema");
-    // A publisher with a long transaction must not hold up a batch of others: after a timeout they publish one by one. A caller who
-    // is in more of a hurry says so.
-    let patience: &[_] = match is_set_to(c"lock_timeout", c"0") {
-        true => &[(c"lock_timeout", c"2s")],
-        false => &[],
+    // A publisher with a long transaction must not hold up a batch of others: after a timeout they publish one by one. A caller may
+    // be in more of a hurry.
+    let is_in_hurry = lock_timeout().is_some_and(|timeout| timeout < PATIENCE);
+    let patience: &[_] = match is_in_hurry {
+        true => &[],
+        false => &[(c"lock_timeout", c"2s")],
     };
     let outcomes = with_settings(patience, || many(&events, keys, &requests, schema));
     let outcomes = outcomes.or_raise();

@@ -24,7 +24,7 @@ use crate::http::{Counter, count};
 
 pub(crate) use state::Delivering;
 
-/// Longer than two requests to Slack take.
+/// Longer than three requests to Slack take, with a wait before one of them: an update that is refused, the plain one, and a reply.
 const LEASE: Duration = Duration::from_secs(45);
 
 /// Deliveries are noticed at once if the database notifies; this is for the other cases, and for those that other processes left.

@@ -31,12 +31,17 @@ pub(super) async fn send(app: &Delivering, delivery: &Delivery) -> (Outcome, Opt
     }
     let message = render(event).mentioning(&delivery.mentions);
     let (method, arguments) = request(delivery, &message);
-    let post = async |method: &'static str, arguments: Value| {
+    let mut is_plain = false;
+    let mut post = async |method: &'static str, mut arguments: Value| {
+        if is_plain {
+            arguments = plain(arguments, &message);
+        }
         let mut begun = Instant::now();
         let mut answered = app.slack.call(method, &token, &arguments).await;
-        if answered.as_ref().is_err_and(answer::is_too_much) {
+        if answered.as_ref().is_err_and(answer::is_too_much) && !is_plain {
             // Without its blocks the text says the same, less well.
             debug!(delivery = delivery.id, "sent as plain text");
+            is_plain = true;
             sleep(SPACING.saturating_sub(begun.elapsed())).await;
             begun = Instant::now();
             let plain = plain(arguments, &message);
@@ -44,13 +49,26 @@ pub(super) async fn send(app: &Delivering, delivery: &Delivery) -> (Outcome, Opt
         }
         (begun, answered)
     };
-    let (mut begun, mut answered) = post(method, arguments).await;
+    let (mut begun, answered) = post(method, arguments).await;
+    let is_sent = answered.is_ok();
+    let mut outcome = outcome(delivery, method, moment, answered);
     if let Some(reply) = notice(delivery, method, &message)
-        && answered.is_ok()
+        && is_sent
     {
-        (begun, answered) = post("chat.postMessage", reply).await;
+        let (replied, answered) = post("chat.postMessage", reply).await;
+        begun = replied;
+        outcome = match self::outcome(delivery, method, moment, answered) {
+            // The message itself shows the event.
+            Outcome::Failed { error, .. } => {
+                info!(
+                    delivery = delivery.id,
+                    error, "nobody was notified of a change"
+                );
+                outcome
+            }
+            replied => replied,
+        };
     }
-    let outcome = outcome(delivery, method, moment, answered);
     if let Outcome::Failed { error, .. } = &outcome {
         let Delivery {
             id, team, channel, ..

@@ -10,6 +10,7 @@ struct Statements {
     lock: OwnStatement,
     look: OwnStatement,
     free: OwnStatement,
+    remove_empty: OwnStatement,
     over: OwnStatement,
     block: OwnStatement,
     count: OwnStatement,
@@ -24,7 +25,8 @@ macro_rules! room_of_key {
                                  where r.worker = k.worker and r.concurrency_key = k.concurrency_key and r.status = 'running'),
            l.key_rate - (select coalesce(sum(u.jobs), 0)::bigint from lockstep_internal.worker_limit_use u
                           where u.worker = k.worker and u.concurrency_key = k.concurrency_key
-                            and u.until + interval '0' > (select clock_timestamp()) and u.until + interval '0' <= (select clock_timestamp()) + l.key_period)))"
+                            and u.started_at + interval '0' > (select clock_timestamp()) - l.key_period
+                            and u.started_at + interval '0' <= (select clock_timestamp()))))"
     };
 }
 
@@ -39,10 +41,19 @@ macro_rules! room_of_keys {
     };
 }
 
-/// The latest time that a use of the limits `l` can have. A later one was written while the clock was ahead.
-macro_rules! latest {
-    () => {
-        "(select clock_timestamp()) + greatest(coalesce(l.period, interval '0'), coalesce(l.key_period, interval '0'))"
+/// Whether a use of the limits `l` counts no more. One in the future was written while the clock was ahead.
+macro_rules! has_ended {
+    ($is_key:literal, $period:literal) => {
+        concat!(
+            "(exists (select from lockstep_internal.worker_limit_use e where e.worker = l.name and e.concurrency_key is ",
+            $is_key,
+            " and e.started_at <= (select clock_timestamp()) - coalesce(",
+            $period,
+            ", interval '0'))
+              or exists (select from lockstep_internal.worker_limit_use e where e.worker = l.name and e.concurrency_key is ",
+            $is_key,
+            " and e.started_at > (select clock_timestamp())))"
+        )
     };
 }
 
@@ -67,60 +78,72 @@ kept! {
                           l.concurrency - coalesce(n.jobs, 0),
                           l.rate - (select coalesce(sum(u.jobs), 0)::bigint from lockstep_internal.worker_limit_use u
                                      where u.worker = l.name and u.concurrency_key is null
-                                       and u.until + interval '0' > (select clock_timestamp()) and u.until + interval '0' <= (select clock_timestamp()) + l.period)))::integer,
+                                       and u.started_at + interval '0' > (select clock_timestamp()) - l.period
+                                       and u.started_at + interval '0' <= (select clock_timestamp()))))::integer,
                         l.key_concurrency is not null or l.key_rate is not null, l.rate is not null or l.key_rate is not null,
-                        exists (select from lockstep_internal.worker_limit_use e where e.worker = l.name and e.until <= (select clock_timestamp()))
-                        or exists (select from lockstep_internal.worker_limit_use e where e.worker = l.name and e.until > ", latest!(), ")
+                        coalesce(l.concurrency, l.rate, l.key_concurrency, l.key_rate) is null
+                        or ", has_ended!("null", "l.period"), " or ", has_ended!("not null", "l.key_period"), "
                    from lockstep_internal.worker_limit l left join running n on n.worker = l.name where l.name = any ($1)"
             ),
             &[pg_sys::TEXTARRAYOID],
             &["id", "runner", "name", "worker"],
         ),
-        // A blocked job that somebody else is just changing is left to the next claim, and so is the use that has ended.
+        // A blocked job that somebody else is just changing is left to the next claim, and so is what is too much for one
+        // transaction, with the use that has ended.
         free: OwnStatement::by_index(
             concat!(
                 "with limits as materialized (
-                   select l.*, (select clock_timestamp()) as now, ", latest!(), " as latest
-                     from lockstep_internal.worker_limit l where l.name = any ($1)),
+                   select l.*, n.now, n.now - coalesce(l.period, interval '0') as ended, n.now - coalesce(l.key_period, interval '0') as key_ended
+                     from lockstep_internal.worker_limit l cross join (select clock_timestamp() as now offset 0) n where l.name = any ($1)),
                  ended as materialized (
-                   select distinct e.worker, e.concurrency_key, l.now, l.latest from limits l cross join lateral (
-                     select u.worker, u.concurrency_key from lockstep_internal.worker_limit_use u where u.worker = l.name and u.until <= l.now
+                   select distinct e.worker, e.concurrency_key, l.now, l.key_ended from limits l cross join lateral (
+                     (select u.worker, u.concurrency_key from lockstep_internal.worker_limit_use u
+                       where u.worker = l.name and u.concurrency_key is not null and u.started_at <= l.key_ended limit $2)
                      union all
-                     select u.worker, u.concurrency_key from lockstep_internal.worker_limit_use u where u.worker = l.name and u.until > l.latest) e
-                    where e.concurrency_key is not null),
+                     (select u.worker, u.concurrency_key from lockstep_internal.worker_limit_use u
+                       where u.worker = l.name and u.concurrency_key is not null and u.started_at > l.now limit $2)) e),
                  key as materialized (
                    select k.*, (select ", room_of_key!(), " from lockstep_internal.worker_limit l where l.name = k.worker) as room from ended k),
                  picked as materialized (
                    select k.*, b.id from key k cross join lateral (
                      select j.id from lockstep_internal.job j
                       where j.worker = k.worker and j.concurrency_key = k.concurrency_key and j.status = 'blocked'
-                      order by j.priority, j.run_at, j.id limit k.room for no key update skip locked) b),
+                      order by j.priority, j.run_at, j.id limit k.room for no key update skip locked) b
+                    limit $2),
                  freed as (
                    update lockstep_internal.job j set status = 'waiting', queued_by = pg_current_xact_id() from picked p where j.id = p.id),
                  done as materialized (
-                   select c.worker, c.concurrency_key, c.now, c.latest from (
-                     select k.worker, k.concurrency_key, k.now, k.latest, (
+                   select c.worker, c.concurrency_key, c.now, c.key_ended from (
+                     select k.worker, k.concurrency_key, k.now, k.key_ended, (
                               select count(*) from (select from lockstep_internal.job b
                                                      where b.worker = k.worker and b.concurrency_key = k.concurrency_key and b.status = 'blocked'
-                                                     limit k.room) b) as jobs
+                                                     limit least(k.room, $2 + 1)) b) as jobs
                        from key k
                      union all
-                     select p.worker, p.concurrency_key, p.now, p.latest, -1 from picked p) c
-                    group by c.worker, c.concurrency_key, c.now, c.latest having sum(c.jobs) = 0),
+                     select p.worker, p.concurrency_key, p.now, p.key_ended, -1 from picked p) c
+                    group by c.worker, c.concurrency_key, c.now, c.key_ended having sum(c.jobs) = 0),
                  of_worker as (
                    delete from lockstep_internal.worker_limit_use u using limits l
-                    where u.worker = l.name and u.concurrency_key is null and (u.until <= l.now or u.until > l.latest))
+                    where u.worker = l.name and u.concurrency_key is null and (u.started_at <= l.ended or u.started_at > l.now))
                  delete from lockstep_internal.worker_limit_use u using done d
-                  where u.worker = d.worker and u.concurrency_key = d.concurrency_key and (u.until <= d.now or u.until > d.latest)"
+                  where u.worker = d.worker and u.concurrency_key = d.concurrency_key and (u.started_at <= d.key_ended or u.started_at > d.now)"
             ),
-            &[pg_sys::TEXTARRAYOID],
+            &[pg_sys::TEXTARRAYOID, pg_sys::INT8OID],
             &["id", "name", "worker"],
+        ),
+        // Limits that have been removed stay until no job is blocked for them.
+        remove_empty: OwnStatement::by_index(
+            "delete from lockstep_internal.worker_limit l
+              where l.name = any ($1) and coalesce(l.concurrency, l.rate, l.key_concurrency, l.key_rate) is null
+                and not exists (select from lockstep_internal.worker_limit_use u where u.worker = l.name)",
+            &[pg_sys::TEXTARRAYOID],
+            &["name", "worker"],
         ),
         over: OwnStatement::by_index(
             concat!(
                 "select a.id from (
                    select r.*, count(*) filter (where r.is_let) over (partition by r.worker order by r.place) as number from (
-                     select k.id, k.worker, k.place, k.concurrency_key is null or k.rank <= ", room_of_keys!(), " as is_let from (
+                     select k.id, k.worker, k.place, coalesce(k.rank <= ", room_of_keys!(), ", true) as is_let from (
                        select j.id, j.worker, j.concurrency_key, n.place,
                               row_number() over (partition by j.worker, j.concurrency_key order by n.place) as rank
                          from unnest($1) with ordinality n (id, place) join lockstep_internal.job j on j.id = n.id
@@ -142,26 +165,30 @@ kept! {
                         where j.status = 'waiting' and j.concurrency_key is not null) k) r
                     where r.room = 0),
                  picked as materialized (
-                   select j.id from taken t join lockstep_internal.job j on j.id = t.id where j.status = 'waiting' for no key update of j skip locked)
+                   select j.id from taken t join lockstep_internal.job j on j.id = t.id where j.status = 'waiting' 
+                    limit $2 for no key update of j skip locked)
                  update lockstep_internal.job j set status = 'blocked' from picked p where j.id = p.id and j.status = 'waiting'"
             ),
-            &[pg_sys::INT8ARRAYOID],
+            &[pg_sys::INT8ARRAYOID, pg_sys::INT8OID],
             &["id", "name", "worker"],
         ),
         count: OwnStatement::by_index(
-            "insert into lockstep_internal.worker_limit_use (worker, concurrency_key, jobs, until)
-             select j.worker, null, count(*), clock_timestamp() + l.period
+            "insert into lockstep_internal.worker_limit_use (worker, concurrency_key, jobs, started_at)
+             select j.worker, null, count(*), clock_timestamp()
                from lockstep_internal.job j join lockstep_internal.worker_limit l on l.name = j.worker
-              where j.id = any ($1) and l.rate is not null group by j.worker, l.period
+              where j.id = any ($1) and l.rate is not null group by j.worker
              union all
-             select j.worker, j.concurrency_key, count(*), clock_timestamp() + l.key_period
+             select j.worker, j.concurrency_key, count(*), clock_timestamp()
                from lockstep_internal.job j join lockstep_internal.worker_limit l on l.name = j.worker
-              where j.id = any ($1) and j.concurrency_key is not null and l.key_rate is not null group by j.worker, j.concurrency_key, l.key_period",
+              where j.id = any ($1) and j.concurrency_key is not null and l.key_rate is not null group by j.worker, j.concurrency_key",
             &[pg_sys::INT8ARRAYOID],
             &["id", "name"],
         ),
     };
 }
+
+/// How many jobs a claim blocks, or lets wait again, at most: the next one goes on.
+pub(in crate::job) const MOST_CHANGED: i64 = 1_000;
 
 /// The limits of a claim's workers.
 #[derive(Default)]
@@ -231,8 +258,13 @@ impl Limits {
         let mut limits = Self::look(&locked)?;
         let ended = limits.names(|limit| limit.has_ended);
         if !ended.is_empty() {
-            let arguments = [Some(datum(ended))];
-            STATEMENTS.with(|statements| statements.free.run_newest_with_nulls(&arguments))?;
+            let arguments = [Some(datum(ended)), Some(datum(MOST_CHANGED))];
+            STATEMENTS.with(|statements| {
+                statements.free.run_newest_with_nulls(&arguments)?;
+                statements
+                    .remove_empty
+                    .run_newest_with_nulls(&arguments[..1])
+            })?;
         }
         for name in limited {
             limits
@@ -247,11 +279,12 @@ impl Limits {
         self.of_worker.values().any(|limit| limit.has_ended)
     }
 
-    /// How many jobs of each of these workers to look for. Of a worker with a limit for keys, many may have none.
-    pub(in crate::job) fn rooms(&self, workers: &[String]) -> Vec<i32> {
+    /// How many jobs of each of these workers to look for: some times more than there is room for, because others may be
+    /// claiming some of them. Of a worker with a limit for keys, many may have no room.
+    pub(in crate::job) fn rooms(&self, workers: &[String], times: i32) -> Vec<i32> {
         let room = |name: &String| match self.of_worker.get(name) {
             Some(limit) if limit.is_by_key && limit.room != Some(0) => None,
-            limit => limit?.room,
+            limit => limit?.room.map(|room| room.saturating_mul(times)),
         };
         let rooms = workers.iter().map(|name| room(name).unwrap_or(i32::MAX));
         rooms.collect()
@@ -265,9 +298,9 @@ impl Limits {
     /// Those of these jobs that may not start now, as the others come first.
     pub(in crate::job) fn over(&self, jobs: &[i64]) -> Result<HashSet<i64>> {
         let mut over = HashSet::new();
-        let by_key = self.of_worker.iter().filter(|(_, limit)| limit.is_by_key);
-        let by_key = by_key.map(|(name, limit)| (name.as_str(), limit.room.unwrap_or(i32::MAX)));
-        let (names, rooms): (Vec<&str>, Vec<i32>) = by_key.unzip();
+        let limited = self.of_worker.iter();
+        let limited = limited.map(|(name, limit)| (name.as_str(), limit.room.unwrap_or(i32::MAX)));
+        let (names, rooms): (Vec<&str>, Vec<i32>) = limited.unzip();
         if !names.is_empty() && !jobs.is_empty() {
             let arguments = [keys_argument(jobs), datum(names), datum(rooms)];
             STATEMENTS.with(|statements| {
@@ -281,15 +314,18 @@ impl Limits {
         Ok(over)
     }
 
-    /// Blocks those of these jobs whose key has no room; returns how many.
-    pub(in crate::job) fn block(&self, over: &HashSet<i64>) -> Result<u64> {
-        if over.is_empty() {
+    /// Blocks those of these jobs whose key has no room, up to so many; returns how many.
+    pub(in crate::job) fn block(&self, over: &[i64], most: i64) -> Result<i64> {
+        let is_by_key = self.of_worker.values().any(|limit| limit.is_by_key);
+        if over.is_empty() || !is_by_key {
             return Ok(0);
         }
-        let mut over: Vec<i64> = over.iter().copied().collect();
+        let mut over = over.to_vec();
         over.sort_unstable();
-        let arguments = [Some(keys_argument(&over))];
-        STATEMENTS.with(|statements| statements.block.run_newest_with_nulls(&arguments))
+        let arguments = [Some(keys_argument(&over)), Some(datum(most))];
+        let blocked =
+            STATEMENTS.with(|statements| statements.block.run_newest_with_nulls(&arguments))?;
+        Ok(blocked as i64)
     }
 
     /// Counts jobs that have been claimed.

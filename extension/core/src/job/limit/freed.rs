@@ -1,7 +1,9 @@
 //! Concurrency keys that may have room again.
 
 use crate::error::Result;
+use crate::home::JOBS;
 use lockstep_server::kept;
+use lockstep_server::waking::wake;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::pg_sys;
 
@@ -13,22 +15,24 @@ struct Statements {
 kept! {
     static STATEMENTS: Statements = Statements {
         note: OwnStatement::new(
-            "insert into lockstep_internal.worker_limit_use (worker, concurrency_key, jobs, until)
-             select n.worker, n.key, 0, '-infinity' from unnest($1, $2) n (worker, key)",
+            "insert into lockstep_internal.worker_limit_use (worker, concurrency_key, jobs, started_at)
+             select distinct n.worker, n.key, 0, '-infinity'::timestamptz from unnest($1, $2) n (worker, key)",
             &[pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID],
         ),
         forget_unlimited: OwnStatement::new(
             "delete from lockstep_internal.worker_limit_use u
-              where not exists (select from lockstep_internal.worker_limit l where l.name = u.worker)",
-            &[],
+              where u.ctid = any (array(
+                select o.ctid from lockstep_internal.worker_limit_use o
+                 where not exists (select from lockstep_internal.worker_limit l where l.name = o.worker)
+                 limit $1 for update skip locked))",
+            &[pg_sys::INT8OID],
         ),
     };
 }
 
-/// Removes what counts against limits of workers that have none.
-pub(crate) fn forget_uses_of_unlimited() -> Result<()> {
-    STATEMENTS.with(|statements| statements.forget_unlimited.run(&[]))?;
-    Ok(())
+/// Removes what counts against limits of workers that have none, so many rows at most; returns how many.
+pub(crate) fn forget_uses_of_unlimited(most: i64) -> Result<u64> {
+    STATEMENTS.with(|statements| statements.forget_unlimited.run(&[datum(most)]))
 }
 
 /// The concurrency keys of jobs that end or are given back.
@@ -39,7 +43,17 @@ pub(in crate::job) struct Freed {
 }
 
 impl Freed {
-    pub(in crate::job) fn add(&mut self, worker: String, key: Option<String>) {
+    /// A job of a worker that has a limit, as far as is known, leaves its place to another one.
+    pub(in crate::job) fn add(
+        &mut self,
+        worker: Option<String>,
+        key: Option<String>,
+        is_limited: Option<bool>,
+    ) {
+        let Some(worker) = worker else { return };
+        if is_limited == Some(true) {
+            wake(JOBS.named(&worker));
+        }
         if let Some(key) = key {
             self.workers.push(worker);
             self.keys.push(key);

@@ -10,6 +10,6 @@ mod claimed;
 mod freed;
 mod set;
 
-pub(in crate::job) use claimed::Limits;
+pub(in crate::job) use claimed::{Limits, MOST_CHANGED};
 pub(in crate::job) use freed::Freed;
 pub(crate) use freed::forget_uses_of_unlimited;

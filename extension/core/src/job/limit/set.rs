@@ -19,8 +19,9 @@ struct Statements {
     set: OwnStatement,
     set_for_keys: OwnStatement,
     remove: OwnStatement,
-    unblock: OwnStatement,
     forget: OwnStatement,
+    forget_of_keys: OwnStatement,
+    note_blocked: OwnStatement,
 }
 
 kept! {
@@ -36,25 +37,35 @@ kept! {
                 (excluded.key_concurrency, excluded.key_rate, excluded.key_period)",
             &[pg_sys::TEXTOID, pg_sys::INT4OID, pg_sys::INT4OID, pg_sys::INTERVALOID],
         ),
+        // Only once no job is blocked for them: a claim lets these wait again, and removes the row then.
         remove: OwnStatement::new(
-            "delete from lockstep_internal.worker_limit
-              where name = $1 and concurrency is null and rate is null and key_concurrency is null and key_rate is null",
+            "delete from lockstep_internal.worker_limit l
+              where l.name = $1 and coalesce(l.concurrency, l.rate, l.key_concurrency, l.key_rate) is null
+                and not exists (select from lockstep_internal.worker_limit_use u where u.worker = l.name)",
             &[pg_sys::TEXTOID],
-        ),
-        unblock: OwnStatement::by_index(
-            "update lockstep_internal.job set status = 'waiting', queued_by = pg_current_xact_id()
-              where worker = $1 and concurrency_key is not null and status = 'blocked'",
-            &[pg_sys::TEXTOID],
-            &["worker"],
         ),
         // Where no rate is left, nothing is counted.
         forget: OwnStatement::by_index(
             "delete from lockstep_internal.worker_limit_use u
-              where u.worker = $1 and not exists (
-                select from lockstep_internal.worker_limit l
-                 where l.name = $1 and case when u.concurrency_key is null then l.rate else coalesce(l.key_rate, l.key_concurrency) end is not null)",
+              where u.worker = $1 and u.concurrency_key is null and not exists (
+                select from lockstep_internal.worker_limit l where l.name = $1 and l.rate is not null)",
             &[pg_sys::TEXTOID],
             &["worker", "name"],
+        ),
+        // What has ended matters to blocked jobs alone, whose keys are noted next.
+        forget_of_keys: OwnStatement::by_index(
+            "delete from lockstep_internal.worker_limit_use u
+              where u.worker = $1 and u.concurrency_key is not null and (u.started_at = '-infinity' or not exists (
+                select from lockstep_internal.worker_limit l where l.name = $1 and l.key_rate is not null))",
+            &[pg_sys::TEXTOID],
+            &["worker", "name"],
+        ),
+        note_blocked: OwnStatement::by_index(
+            "insert into lockstep_internal.worker_limit_use (worker, concurrency_key, jobs, started_at)
+             select distinct j.worker, j.concurrency_key, 0, '-infinity'::timestamptz from lockstep_internal.job j
+              where j.worker = $1 and j.concurrency_key is not null and j.status = 'blocked'",
+            &[pg_sys::TEXTOID],
+            &["worker"],
         ),
     };
 }
@@ -63,7 +74,7 @@ kept! {
 #[pg_extern(sql = r#"
 create function lockstep.limit_worker(name text, concurrency integer default null, rate integer default null, period interval default null,
                                       by text default 'worker')
-returns void language c set search_path = pg_catalog, pg_temp
+returns void language c set search_path = pg_catalog, pg_temp set lock_timeout = '5s'
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.limit_worker(text, integer, integer, interval, text) is
   'limits how many jobs of a worker run at once, and how many start within a period, over all runners; by => ''key'' sets the limit of each concurrency key. Null means no limit. Running jobs are not stopped';
@@ -126,11 +137,20 @@ fn set(
                 true => statements.set_for_keys.run_with_nulls(&arguments)?,
                 false => statements.set.run_with_nulls(&arguments)?,
             };
-            statements.remove.run(&name_alone)?;
-            statements.forget.run(&name_alone)?;
-            if is_for_keys {
-                statements.unblock.run(&name_alone)?;
+            match is_for_keys {
+                true => {
+                    statements.forget_of_keys.run(&name_alone)?;
+                    // Also those that a claim has blocked since the transaction's snapshot was taken. They are left to claims:
+                    // there may be very many, and somebody may hold one of them.
+                    statements
+                        .note_blocked
+                        .run_newest_with_nulls(&name_alone.map(Some))?;
+                }
+                false => {
+                    statements.forget.run(&name_alone)?;
+                }
             }
+            statements.remove.run(&name_alone)?;
             Ok(())
         })
         .inspect(|()| wake(JOBS.named(name)))
