@@ -1,10 +1,15 @@
 //! What people get when a request fails: a page or an answer in Slack, with the id by which it is found in the log.
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, Request, StatusCode};
+use axum::response::Response;
+use axum::routing::get;
+use tower::ServiceExt;
 
-use super::{FORM, json_of, respond, send, signed, slash, text};
+use super::{FORM, json_of, respond, run, send, signed, slash, text};
 use crate::http::path::{COMMANDS, INSTALL};
+use crate::serve::compose::observed;
 
 /// People get an error page, with the request id for the administrator; programs get JSON.
 #[test]
@@ -60,6 +65,20 @@ fn failures_name_their_request() {
     let mut request = signed(COMMANDS, FORM, &slash("/gitlab", "help"));
     id(&mut request);
     assert!(!send(request).1.contains("told-1"));
+}
+
+/// Even a bug.
+#[test]
+fn bugs_are_answered() {
+    async fn bug() -> Response {
+        unreachable!("a bug")
+    }
+    let router = observed(Router::new().route("/", get(bug)));
+    let request = Request::get("/").body(Body::empty()).unwrap_or_default();
+    let Ok(response) = run(router.oneshot(request));
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(response.headers().contains_key("x-request-id"));
+    assert_eq!(json_of(&text(response))["status"], 500);
 }
 
 #[test]
