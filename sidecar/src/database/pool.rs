@@ -262,17 +262,16 @@ impl Pool {
         Err(Error::Pool("no answer".to_owned()))
     }
 
-    /// An idle session, or a new one. It is opened in a separate task, because the caller may time out first: then the next
-    /// caller gets it.
+    /// An idle session, or a new one. Unless one is idle, a separate task waits for it or opens it, because the caller may time out
+    /// first: then the next caller gets it.
     async fn session(&self) -> Result<Object<Opener>, Error> {
-        let status = self.sessions.status();
-        let opened = match status.available == 0 && status.size < status.max_size {
-            true => {
+        let opened = match self.sessions.status().available > 0 {
+            true => self.sessions.get().await,
+            false => {
                 let sessions = self.sessions.clone();
                 let opening = tokio::spawn(async move { sessions.get().await });
                 opening.await.map_err(|_| Error::Silent)?
             }
-            false => self.sessions.get().await,
         };
         opened.map_err(|error| match error {
             PoolError::Backend(error) => error,

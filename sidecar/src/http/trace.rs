@@ -6,6 +6,7 @@ use tracing::Span;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+const LONGEST_STATE: usize = 512;
 
 /// The headers of a trace in a request.
 #[derive(Default)]
@@ -16,8 +17,7 @@ impl Incoming {
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let parent = headers.get(TRACEPARENT);
         let parent = parent.filter(|it| trace_id(it.as_bytes()).is_some());
-        let state = || headers.get(TRACESTATE).cloned();
-        Self(parent.map(|parent| (parent.clone(), state())))
+        Self(parent.map(|parent| (parent.clone(), state_of(headers))))
     }
 
     pub(super) fn pass_on(&self, headers: &mut HeaderMap) {
@@ -54,6 +54,16 @@ pub(super) fn continue_in(headers: &mut HeaderMap) -> bool {
     }
 }
 
+/// All of `tracestate`, which may be in several headers; none if it is longer than the standard asks anybody to pass on.
+fn state_of(headers: &HeaderMap) -> Option<HeaderValue> {
+    let states = headers.get_all(TRACESTATE).iter();
+    let states: Vec<&str> = states.map(|it| it.to_str().ok()).collect::<Option<_>>()?;
+    let state = states.join(",");
+    (1..=LONGEST_STATE)
+        .contains(&state.len())
+        .then(|| HeaderValue::from_str(&state).ok())?
+}
+
 pub(super) fn begin(span: &Span, headers: &HeaderMap, route: &str) {
     if let Some(id) = headers
         .get(TRACEPARENT)
@@ -68,7 +78,9 @@ pub(super) fn begin(span: &Span, headers: &HeaderMap, route: &str) {
         use opentelemetry_sdk::propagation::TraceContextPropagator;
         use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-        let parent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
+        let mut checked = HeaderMap::new();
+        Incoming::of(headers).pass_on(&mut checked);
+        let parent = TraceContextPropagator::new().extract(&HeaderExtractor(&checked));
         // An error means that nobody wants spans.
         let _ = span.set_parent(parent);
         span.set_attribute("http.route", route.to_owned());
@@ -115,7 +127,68 @@ fn trace_id(header: &[u8]) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::trace_id;
+    use axum::http::{HeaderMap, HeaderValue};
+
+    use super::{Incoming, LONGEST_STATE, trace_id};
+
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn headers(states: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert("traceparent", HeaderValue::from_static(PARENT));
+        for state in states {
+            headers.append(
+                "tracestate",
+                HeaderValue::from_str(state).unwrap_or_else(|error| unreachable!("{error}")),
+            );
+        }
+        headers
+    }
+
+    #[test]
+    fn the_whole_state_is_passed_on_unless_it_is_long() {
+        let passed_on = |states: &[&str]| {
+            let mut passed_on = HeaderMap::new();
+            Incoming::of(&headers(states)).pass_on(&mut passed_on);
+            assert_eq!(passed_on["traceparent"], PARENT);
+            let state = passed_on.get("tracestate")?;
+            state.to_str().ok().map(str::to_owned)
+        };
+        assert_eq!(passed_on(&["a=1", "b=2"]).as_deref(), Some("a=1,b=2"));
+        let long = format!("a={}", "x".repeat(LONGEST_STATE));
+        for none in [&[][..], &[""], &[&long], &["a=1", "b=\u{e9}"]] {
+            assert_eq!(passed_on(none), None, "{none:?}");
+        }
+    }
+
+    /// GitLab continues the trace as a child of our span.
+    #[cfg(feature = "otlp")]
+    #[test]
+    fn a_span_is_the_parent_of_what_follows() {
+        use opentelemetry::trace::TracerProvider;
+        use opentelemetry_sdk::trace::SdkTracerProvider;
+        use tracing::subscriber::with_default;
+        use tracing::{field, info_span};
+        use tracing_subscriber::layer::SubscriberExt;
+        use tracing_subscriber::registry;
+
+        use super::{begin, continue_in};
+
+        let tracer = SdkTracerProvider::builder().build().tracer("tests");
+        let layer = tracing_opentelemetry::layer().with_tracer(tracer);
+        let mut sent = HeaderMap::new();
+        with_default(registry().with(layer), || {
+            let span = info_span!("request", trace_id = field::Empty);
+            begin(&span, &headers(&["a=1", "b=2"]), "/");
+            assert!(span.in_scope(|| continue_in(&mut sent)));
+        });
+        let parent = sent["traceparent"].to_str().unwrap_or_default();
+        assert_eq!(trace_id(parent.as_bytes()), trace_id(PARENT.as_bytes()));
+        assert_ne!(parent, PARENT);
+        assert_eq!(sent["tracestate"], "a=1,b=2");
+        // Without a span the request's own headers are passed on.
+        assert!(!continue_in(&mut HeaderMap::new()));
+    }
 
     #[test]
     fn a_trace_has_the_form_of_the_standard() {

@@ -12,6 +12,7 @@ mod trouble;
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -149,7 +150,7 @@ struct Return {
     error: Option<String>,
 }
 
-/// The cookie is removed in any case.
+/// The cookie is removed, whether it works or not.
 async fn finish(
     State(state): State<Arc<Beginnings>>,
     back: Result<Query<Return>, QueryRejection>,
@@ -169,7 +170,11 @@ async fn finish(
         async move { install(&state.app, back, browser).await }
     };
     let finished = state.app.tasks.spawn(for_request(finishing)).await;
-    let finished = finished.unwrap_or(Err(Trouble::Unavailable));
+    let finished = finished.unwrap_or_else(|error| match error.try_into_panic() {
+        // Answered and counted like any other bug.
+        Ok(bug) => resume_unwind(bug),
+        Err(_) => Err(Trouble::Unavailable),
+    });
     let outcome = match &finished {
         Ok(_) => "installed",
         Err(trouble) => trouble.name(),

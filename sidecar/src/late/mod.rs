@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 use crate::database::SlackDatabase;
@@ -46,7 +47,7 @@ pub(crate) async fn in_time(
     response_url: Option<String>,
     asking: impl Future<Output = Reply> + Send + 'static,
 ) -> Reply {
-    let mut asking = Box::pin(asking);
+    let mut asking = Box::pin(unless_it_panics(asking, bug));
     if let Ok(reply) = timeout(IN_TIME, &mut asking).await {
         return reply;
     }
@@ -73,6 +74,7 @@ pub(crate) async fn all_in_time(
     response_url: Option<String>,
     working: impl Future<Output = Vec<Reply>> + Send + 'static,
 ) -> Reply {
+    let working = unless_it_panics(working, || vec![bug()]);
     let (hand_over, mut handed_over) = oneshot::channel();
     let task = {
         let late = Arc::clone(late);
@@ -115,6 +117,7 @@ pub(crate) fn in_place(
     response_url: Option<String>,
     working: impl Future<Output = Vec<Reply>> + Send + 'static,
 ) {
+    let working = unless_it_panics(working, || vec![bug()]);
     let task = {
         let late = Arc::clone(late);
         async move {
@@ -193,6 +196,15 @@ impl Late {
     }
 }
 
+/// A bug must not leave a user without an answer.
+async fn unless_it_panics<T: Send + 'static>(
+    working: impl Future<Output = T> + Send + 'static,
+    otherwise: impl FnOnce() -> T,
+) -> T {
+    let working = AbortOnDropHandle::new(tokio::spawn(for_request(working)));
+    working.await.unwrap_or_else(|_| otherwise())
+}
+
 fn takes_longer() -> Reply {
     Reply::new(":hourglass_flowing_sand: The answer takes a moment longer.")
 }
@@ -203,8 +215,26 @@ fn too_slow() -> Reply {
     )
 }
 
+fn bug() -> Reply {
+    Reply::failed(
+        ":warning: The request failed. What it was to do may be done or not: look before you try again.",
+    )
+}
+
 fn stopped() -> Reply {
     Reply::failed(
         ":warning: The program was stopped before the answer was there. What the command was to change may be done or not: look, or give it again.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unless_it_panics;
+
+    #[tokio::test]
+    async fn a_bug_is_answered() {
+        let failing = async { unreachable!("a bug") };
+        assert_eq!(unless_it_panics(failing, || "an answer").await, "an answer");
+        assert_eq!(unless_it_panics(async { "it" }, || "another").await, "it");
+    }
 }

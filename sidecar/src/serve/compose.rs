@@ -195,12 +195,7 @@ impl Parts {
             .merge(pages)
             .merge(public_health)
             .method_not_allowed_fallback(method_not_allowed)
-            .fallback(not_found)
-            .layer(
-                ServiceBuilder::new()
-                    .layer(from_fn(http::observe))
-                    .layer(http::catch_panics()),
-            );
+            .fallback(not_found);
         let replies = late::ReplyWorkers {
             slack: slack.clone(),
         };
@@ -218,8 +213,8 @@ impl Parts {
                 .map(ToString::to_string),
         };
         Ok(Self {
-            public,
-            admin,
+            public: observed(public),
+            admin: admin.layer(http::catch_panics()),
             workers: Arc::new(All(vec![
                 Arc::new(home::HomeWorkers::new(home)),
                 Arc::new(replies),
@@ -261,6 +256,15 @@ impl Parts {
             config,
         })
     }
+}
+
+/// A bug is answered, and its request counted, as any other.
+pub(super) fn observed(router: Router) -> Router {
+    router.layer(
+        ServiceBuilder::new()
+            .layer(from_fn(http::observe))
+            .layer(http::catch_panics()),
+    )
 }
 
 /// The answer to a request of Slack's, before Slack gives up.

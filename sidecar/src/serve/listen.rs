@@ -168,3 +168,52 @@ fn connection(
         .max_buf_size(LARGEST_HEAD)
         .serve_connection(TokioIo::new(Box::pin(stream)), serving)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, Result};
+    use std::net::SocketAddr;
+
+    use axum::Router;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::Listener;
+
+    async fn listen() -> Result<(Listener, SocketAddr)> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let router = Router::new().route("/healthz", get(|| async { "ok" }));
+        Ok((Listener::start(listener, router, false, 1), address))
+    }
+
+    async fn ask(address: SocketAddr) -> Result<TcpStream> {
+        let mut stream = TcpStream::connect(address).await?;
+        let request = b"GET /healthz HTTP/1.1\r\nhost: it\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await?;
+        Ok(stream)
+    }
+
+    async fn answer(mut stream: TcpStream) -> Result<String> {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let is_it = answer.starts_with("HTTP/1.1 200 ");
+        is_it
+            .then_some(answer)
+            .ok_or_else(|| Error::other("not ok"))
+    }
+
+    /// Whoever takes all places of one port takes none of the other's, and what waits is answered once there is a place.
+    #[tokio::test]
+    async fn ports_have_places_of_their_own() -> Result<()> {
+        let (_admin, admin) = listen().await?;
+        let (_public, public) = listen().await?;
+        let silent = TcpStream::connect(admin).await?;
+        let waiting = ask(admin).await?;
+        answer(ask(public).await?).await?;
+        drop(silent);
+        answer(waiting).await?;
+        Ok(())
+    }
+}

@@ -92,4 +92,27 @@ mod tests {
             assert!(!FIELDS.contains(name), "{name}");
         }
     }
+
+    /// A type that is missing in the list, or whose fields serde does not name, would lose its fields in every webhook.
+    #[test]
+    fn fields_of_all_types_are_known() {
+        let mut fields = 0;
+        for source in [include_str!("event.rs"), include_str!("object.rs")] {
+            let mut renamed = None;
+            for line in source.lines().map(str::trim) {
+                if let Some(name) = line.strip_prefix("#[serde(rename = \"") {
+                    renamed = name.split('"').next();
+                    continue;
+                }
+                let field = line.strip_prefix("pub ").filter(|it| it.ends_with(','));
+                let Some((name, _)) = field.and_then(|field| field.split_once(": ")) else {
+                    continue;
+                };
+                let name = renamed.take().unwrap_or(name);
+                assert!(FIELDS.contains(name) || name == "previous_sha", "{name}");
+                fields += 1;
+            }
+        }
+        assert!(fields > 150, "{fields}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use lockstep_tests::gitlab::{Webhook, pipeline, push};
@@ -12,6 +13,10 @@ use super::hook::{assert_problem, scene};
 use crate::concurrency::PATIENCE;
 use crate::database::cluster;
 use crate::notification::app::{TOKEN, assert_taken};
+
+/// The sessions that wait for another one's transaction.
+const WAITING: &str =
+    "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
 
 /// A publisher with a long transaction delays dependent events, and no others.
 #[test]
@@ -29,10 +34,9 @@ fn open_transaction_holds_up_no_other_event() -> Result<()> {
     let (held, taken) = thread::scope(|scope| -> Result<(Reply, Reply)> {
         let held = scope.spawn(|| webhook.send(&pipeline(1, 42, "success")));
         // Queued behind the other one.
-        scene
-            .stage
-            .client
-            .query_one("select pg_sleep(0.2)::text", &[])?;
+        while scene.count(WAITING)? == 0 && !held.is_finished() {
+            thread::sleep(Duration::from_millis(5));
+        }
         let taken = webhook.send(&push(1, "Brew the tea"))?;
         let held = held.join().map_err(|_| anyhow!("it broke off"))??;
         Ok((held, taken))

@@ -10,10 +10,12 @@ mod post;
 #[cfg(feature = "sentry")]
 mod sentry;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
 
 use tracing::level_filters::LevelFilter;
-use tracing::warn;
+use tracing::{error, warn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
@@ -52,6 +54,7 @@ pub(super) fn begin(is_quiet: bool, is_json: bool) -> Log {
             .map(otlp::Spans::layer),
     );
     all.init();
+    std::panic::set_hook(Box::new(log_panic));
     for (variable, feature, is_built_in) in [
         (
             "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -79,6 +82,16 @@ pub(super) fn begin(is_quiet: bool, is_json: bool) -> Log {
     }
 }
 
+/// In the format of the log, with the request.
+fn log_panic(bug: &PanicHookInfo<'_>) {
+    let text = bug.payload_as_str();
+    let place = bug.location().map(tracing::field::display);
+    let backtrace = Backtrace::capture();
+    let is_captured = backtrace.status() == BacktraceStatus::Captured;
+    let backtrace = is_captured.then(|| tracing::field::display(backtrace));
+    error!(text, place, backtrace, "a bug");
+}
+
 impl Log {
     /// Sends what is left.
     pub(super) async fn end(self) {
@@ -90,5 +103,59 @@ impl Log {
         if let Some(failures) = self.failures {
             failures.end().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::panic::{catch_unwind, set_hook, take_hook};
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use tracing::info_span;
+    use tracing::subscriber::with_default;
+    use tracing_subscriber::fmt;
+
+    use super::log_panic;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_bug_is_a_line_of_the_log_with_its_request() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let log = fmt().json().with_writer(move || writer.clone()).finish();
+        let before = take_hook();
+        set_hook(Box::new(log_panic));
+        with_default(log, || {
+            info_span!("request", id = "told-1").in_scope(|| {
+                let bug = catch_unwind(|| unreachable!("boiled"));
+                assert!(bug.is_err());
+            });
+        });
+        set_hook(before);
+        let lines = lines.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines: Vec<serde_json::Value> = String::from_utf8_lossy(&lines)
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_default())
+            .collect();
+        let [line] = lines.as_slice() else {
+            unreachable!("{lines:?}");
+        };
+        let text = line["fields"]["text"].as_str().unwrap_or_default();
+        assert!(text.contains("boiled"), "{line}");
+        assert_eq!(line["span"]["id"], "told-1");
     }
 }

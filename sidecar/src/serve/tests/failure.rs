@@ -4,14 +4,19 @@ use std::error::Error;
 use std::io::{Read, pipe};
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, Request, StatusCode};
+use axum::response::Response;
+use axum::routing::get;
+use tower::ServiceExt;
 
 use tracing::subscriber::set_default;
 use tracing_subscriber::fmt;
 
-use super::{FORM, json_of, respond, send, signed, slash, text};
+use super::{FORM, json_of, respond, run, send, signed, slash, text};
 use crate::http::path::{COMMANDS, INSTALL};
+use crate::serve::compose::observed;
 
 /// People get an error page; programs get JSON.
 #[test]
@@ -84,6 +89,20 @@ fn failures_name_their_request() -> Result<(), Box<dyn Error>> {
     }
     assert!(!logged.contains("told-4"), "{logged}");
     Ok(())
+}
+
+/// Even a bug.
+#[test]
+fn bugs_are_answered() {
+    async fn bug() -> Response {
+        unreachable!("a bug")
+    }
+    let router = observed(Router::new().route("/", get(bug)));
+    let request = Request::get("/").body(Body::empty()).unwrap_or_default();
+    let Ok(response) = run(router.oneshot(request));
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(response.headers().contains_key("x-request-id"));
+    assert_eq!(json_of(&text(response))["status"], 500);
 }
 
 #[test]
