@@ -1,4 +1,4 @@
-//! `feature`: the state of flags ([`describe`]). Changes are in [`set`]: what is asked for ([`requested`]), whether it may be done ([`check`]), in
+//! `feature`: the state of flags ([`mod@describe`]). Changes are in [`set`]: what is asked for ([`requested`]), whether it may be done ([`check`]), in
 //! agreement with other environments ([`change`]), and what was done ([`report`]);
 //! [`mod@rollout`] shows the progress of a rollout ([`checklist`]).
 

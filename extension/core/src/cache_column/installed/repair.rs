@@ -51,7 +51,7 @@ pub(super) fn mend(definition: &Definition) -> Result<Mended> {
     }
 }
 
-/// What [`repair`] would do.
+/// What [`mend`] would do.
 pub(super) fn would_mend(definition: &Definition, tables: &[&Relation]) -> Result<Mended> {
     let state = examine(definition)?;
     let words = state.words();
