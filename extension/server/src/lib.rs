@@ -3,7 +3,7 @@
 //!
 //! On top of that: the application's tables ([`host`]), rows as triggers receive them ([`row`]), notes per savepoint
 //! ([`levels`]), locks ([`mod@lock`]), waking idle workers ([`waking`]), which database owns the work ([`home`]), background
-//! workers ([`worker`]), and what Citus does with a table or this server ([`mod@citus`]).
+//! workers ([`worker`]), and what Citus does with a table or this server (`citus`).
 
 #![deny(ffi_unwind_calls)]
 

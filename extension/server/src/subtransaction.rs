@@ -25,7 +25,7 @@ pub fn attempt<R>(work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe) -> Resu
     )
 }
 
-/// Like [`subtransaction`], with a choice of the errors to catch.
+/// Like [`attempt`], with a choice of the errors to catch.
 pub fn attempt_catching<R>(
     catches: impl Fn(PgSqlErrorCode) -> bool,
     work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe,
