@@ -84,7 +84,7 @@ fn troubles_of_a_channel_end_when_it_is_reached() -> Result<()> {
 /// Direct messages have no channel that could be in trouble, and what cannot be read is not nothing.
 #[test]
 fn a_report_leaves_no_failure_out() -> Result<()> {
-    let mut client = channels("delivery_report")?;
+    let mut client = channels("delivery_unseen_failures")?;
     client.batch_execute(
         r##"select lockstep.set_slack_notifications(1, '{"channels": "#1"}');
             insert into lockstep_internal.slack_channel (schema, team_id, channel) values ('public', 'A', 'U1')"##,

@@ -152,8 +152,11 @@ fn alias_that_is_taken_is_told() -> Result<()> {
     let reply = stage.install(&format!("?ticket={ticket}"))?;
     assert_trouble(&reply, 409, "The alias is taken")?;
     // The page has the id of its request, and so has the log's line.
-    let log = stage.sidecar.log();
     let of_request = reply.header("x-request-id").unwrap_or_default();
+    stage
+        .sidecar
+        .wait_for_log("an installation is not stored")?;
+    let log = stage.sidecar.log();
     let is_logged = log
         .lines()
         .any(|line| line.contains("an installation is not stored") && line.contains(of_request));
