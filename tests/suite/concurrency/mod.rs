@@ -5,11 +5,29 @@ mod prepared;
 use std::thread::{ScopedJoinHandle, sleep};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use postgres::Client;
+use postgres::fallible_iterator::FallibleIterator;
 
 /// The time limit for anything that another session has to do first. It only decides whether a test hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How many notifications a session that listens to the channel has got since the last time.
+pub(crate) fn heard(listener: &mut Client, client: &mut Client, channel: &str) -> Result<usize> {
+    // Notifications arrive in commit order, so after this one all earlier ones have arrived.
+    client.batch_execute(&format!("notify {channel}, 'last'"))?;
+    let mut notifications = listener.notifications();
+    let mut all = notifications.timeout_iter(PATIENCE);
+    let mut count = 0;
+    while let Some(notification) = all.next()? {
+        if notification.payload() == "last" {
+            return Ok(count);
+        }
+        ensure!(notification.payload().is_empty(), "no payload is promised");
+        count += 1;
+    }
+    bail!("the last notification did not come")
+}
 
 /// The projects whose cached values are wrong, by an independent query. It uses a single snapshot, so it is valid at any time,
 /// whatever other sessions are doing.

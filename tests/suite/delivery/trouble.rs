@@ -1,13 +1,12 @@
 //! The effects of failures: troubles of channels, and retries.
 
+use crate::concurrency;
 use crate::database::cluster;
 use crate::delivery::claim::{channels, claim, finish, lapse, later, numbers, publish, text};
 use crate::service_account::number;
 use crate::surface::refusal::refused;
 use anyhow::{Result, ensure};
 use postgres::Client;
-use postgres::fallible_iterator::FallibleIterator;
-use std::time::Duration;
 
 #[test]
 fn troubles_of_a_channel_end_when_it_is_reached() -> Result<()> {
@@ -149,21 +148,8 @@ fn others_are_told_of_what_is_left() -> Result<()> {
     let mut listener = cluster()?.connect(name)?;
     listener.batch_execute("listen lockstep_delivery")?;
     listener.batch_execute("select lockstep_api.delivery_wait(60)")?;
-    let mut heard = |client: &mut Client| -> Result<usize> {
-        // Notifications arrive in commit order, so after this one all earlier ones have arrived.
-        client.batch_execute("notify lockstep_delivery, 'last'")?;
-        let mut notifications = listener.notifications();
-        let mut iterator = notifications.timeout_iter(Duration::from_secs(60));
-        let mut count = 0;
-        while let Some(notification) = iterator.next()? {
-            if notification.payload() == "last" {
-                return Ok(count);
-            }
-            ensure!(notification.payload().is_empty(), "no payload is promised");
-            count += 1;
-        }
-        anyhow::bail!("the last notification did not come")
-    };
+    let mut heard =
+        |client: &mut Client| concurrency::heard(&mut listener, client, "lockstep_delivery");
     for channel in [1, 1, 2, 3, 3] {
         publish(&mut client, channel, 1)?;
     }

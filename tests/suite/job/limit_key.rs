@@ -1,26 +1,17 @@
 //! Limits by concurrency key, and of how many jobs start within a period.
 
-use std::io::{Write, stderr};
-use std::thread;
-use std::time::Instant;
-
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use postgres::Client;
-use postgres::fallible_iterator::FallibleIterator;
 
 use super::many::pages;
 use super::{claim, lapse, queue, runner};
-use crate::concurrency::PATIENCE;
 use crate::database::cluster;
-use crate::random::plan::Dice;
-use crate::random::seed;
 use crate::service_account::number;
-use crate::surface::refusal::error_of;
 
-const NONE: [i64; 0] = [];
+pub(super) const NONE: [i64; 0] = [];
 
 /// Enqueues a job of A for each key; an empty one is none.
-fn enqueue(client: &mut Client, keys: &[&str]) -> Result<()> {
+pub(super) fn enqueue(client: &mut Client, keys: &[&str]) -> Result<()> {
     for key in keys {
         client.execute(
             "select lockstep.enqueue_job('A', concurrency_key => nullif($1, ''))",
@@ -30,7 +21,7 @@ fn enqueue(client: &mut Client, keys: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn blocked(client: &mut Client) -> Result<i64> {
+pub(super) fn blocked(client: &mut Client) -> Result<i64> {
     number(
         client,
         "select coalesce(sum(blocked), 0)::bigint from lockstep.worker_status",
@@ -218,150 +209,6 @@ fn a_waiting_job_that_somebody_holds_leaves_its_room_to_others() -> Result<()> {
     Ok(())
 }
 
-/// Whoever removes a limit sees what has been blocked since, and does not wait for those who hold such a job.
-#[test]
-fn a_limit_is_removed_for_all_jobs_that_it_blocks() -> Result<()> {
-    let name = "limit_key_removed";
-    let mut client = queue(name)?;
-    let mut other = cluster()?.connect(name)?;
-    other.batch_execute("set lock_timeout = '10s'")?;
-    let mut holder = cluster()?.connect(name)?;
-    for (begin, hold) in [
-        (
-            "begin isolation level repeatable read; select from pg_class limit 1",
-            "select 1",
-        ),
-        (
-            "begin",
-            "select lockstep.enqueue_job('A', '2', 'u', deduplicate => 'replace')",
-        ),
-    ] {
-        client.batch_execute(
-            "truncate lockstep_internal.job, lockstep_internal.worker_limit, lockstep_internal.worker_limit_use restart identity;
-             select lockstep.limit_worker('A', 1, by => 'key')",
-        )?;
-        let runner = runner(&mut client)?;
-        enqueue(&mut client, &["x"])?;
-        assert_eq!(claim(&mut client, runner, 1)?, [1], "{hold}");
-        client
-            .batch_execute("select lockstep.enqueue_job('A', '1', 'u', concurrency_key => 'x')")?;
-        other.batch_execute(begin)?;
-        assert_eq!(claim(&mut client, runner, 1)?, NONE, "{hold}");
-        assert_eq!(blocked(&mut client)?, 1, "{hold}");
-        holder.batch_execute("begin")?;
-        holder.batch_execute(hold)?;
-        other.batch_execute("select lockstep.limit_worker('A', by => 'key'); commit")?;
-        holder.batch_execute("commit")?;
-        assert_eq!(claim(&mut client, runner, 1)?, [2], "{hold}");
-        let left = "select (select count(*) from lockstep_internal.worker_limit) + (select count(*) from lockstep_internal.worker_limit_use)";
-        assert_eq!(number(&mut client, left)?, 0, "{hold}");
-    }
-    Ok(())
-}
-
-/// One transaction blocks 1,000 jobs at most, and lets no more wait again; the next one goes on.
-#[test]
-fn many_jobs_of_a_full_key_are_blocked_in_steps() -> Result<()> {
-    let name = "limit_key_steps";
-    let mut client = queue(name)?;
-    client.batch_execute(
-        "select lockstep.limit_worker('A', 1, by => 'key');
-         select count(lockstep.enqueue_job('A', concurrency_key => 'x')) from generate_series(1, 3501)",
-    )?;
-    let runner = runner(&mut client)?;
-    assert_eq!(claim(&mut client, runner, 10)?, [1]);
-    assert_eq!(blocked(&mut client)?, 1_000);
-    // Who listens looks twice, and is told to go on.
-    let mut listener = cluster()?.connect(name)?;
-    listener.batch_execute("listen lockstep_job")?;
-    assert_eq!(claim(&mut listener, runner, 10)?, NONE);
-    assert_eq!(blocked(&mut client)?, 3_000);
-    assert_eq!(heard(&mut listener, &mut client)?, 1);
-    assert_eq!(claim(&mut listener, runner, 10)?, NONE);
-    assert_eq!(blocked(&mut client)?, 3_500);
-    assert_eq!(heard(&mut listener, &mut client)?, 0);
-    client.batch_execute("select lockstep.limit_worker('A', by => 'key')")?;
-    for left in [2_500, 1_500, 500, 0] {
-        assert_eq!(claim(&mut client, runner, 10)?.len(), 10);
-        assert_eq!(blocked(&mut client)?, left);
-    }
-    let limits = "select count(*) from lockstep_internal.worker_limit";
-    assert_eq!(number(&mut client, limits)?, 0);
-    Ok(())
-}
-
-/// How many notifications the session has got since the last time.
-fn heard(listener: &mut Client, client: &mut Client) -> Result<usize> {
-    // Notifications arrive in commit order, so after this one all earlier ones have arrived.
-    client.batch_execute("notify lockstep_job, 'last'")?;
-    let mut notifications = listener.notifications();
-    let mut all = notifications.timeout_iter(PATIENCE);
-    let mut count = 0;
-    while let Some(notification) = all.next()? {
-        match notification.payload() {
-            "last" => return Ok(count),
-            _ => count += 1,
-        }
-    }
-    Err(anyhow!("the last notification did not come"))
-}
-
-/// A job is freed while somebody holds it: the end of that transaction lets it start.
-#[test]
-fn who_finds_its_key_at_a_blocked_job_wakes_runners() -> Result<()> {
-    let name = "limit_key_wake";
-    let mut client = queue(name)?;
-    let mut listener = cluster()?.connect(name)?;
-    listener.batch_execute("listen lockstep_job")?;
-    client.batch_execute("select lockstep.limit_worker('A', 1, by => 'key')")?;
-    let runner = runner(&mut client)?;
-    // An insert that conflicts takes a number as well.
-    for (again, job) in [("until_executing", 2), ("replace", 5)] {
-        enqueue(&mut client, &["x"])?;
-        client
-            .batch_execute("select lockstep.enqueue_job('A', '1', 'u', concurrency_key => 'x')")?;
-        assert_eq!(claim(&mut listener, runner, 9)?, [job - 1], "{again}");
-        assert_eq!(blocked(&mut client)?, 1, "{again}");
-        client.batch_execute(&format!(
-            "begin; select lockstep.enqueue_job('A', '1', 'u', deduplicate => '{again}')"
-        ))?;
-        listener.execute(
-            "select lockstep.complete_jobs($1, array[$2::bigint])",
-            &[&runner, &(job - 1)],
-        )?;
-        assert_eq!(claim(&mut listener, runner, 9)?, NONE, "{again}");
-        let mut noise = cluster()?.connect(name)?;
-        heard(&mut listener, &mut noise)?;
-        client.batch_execute("commit")?;
-        assert_eq!(heard(&mut listener, &mut noise)?, 1, "{again}");
-        assert_eq!(claim(&mut listener, runner, 9)?, [job], "{again}");
-        listener.execute(
-            "select lockstep.complete_jobs($1, array[$2::bigint])",
-            &[&runner, &job],
-        )?;
-    }
-    Ok(())
-}
-
-/// What ends is noted also where no limit is known, but not kept for ever.
-#[test]
-fn notes_of_keys_without_a_limit_are_removed() -> Result<()> {
-    let mut client = queue("limit_key_notes")?;
-    let notes = "select count(*) from lockstep_internal.worker_limit_use";
-    let runner = runner(&mut client)?;
-    enqueue(&mut client, &["x", "x", "y"])?;
-    assert_eq!(claim(&mut client, runner, 9)?, [1, 2, 3]);
-    client.execute("select lockstep.complete_jobs($1, '{1, 2, 3}')", &[&runner])?;
-    assert_eq!(number(&mut client, notes)?, 2);
-    client.batch_execute("select lockstep.limit_worker('A', 1, by => 'key')")?;
-    assert_eq!(number(&mut client, notes)?, 0);
-    client.batch_execute("insert into lockstep_internal.worker_limit_use select 'B', 'k' || n, 0, '-infinity' from generate_series(1, 10001) n")?;
-    for removed in [10_000, 1, 0] {
-        assert_eq!(number(&mut client, "select lockstep.sweep()")?, removed);
-    }
-    Ok(())
-}
-
 #[test]
 fn a_rate_counts_what_has_started_within_its_period() -> Result<()> {
     let mut client = queue("limit_rate")?;
@@ -497,156 +344,4 @@ fn limited_workers_in_opposite_order_do_not_deadlock() -> Result<()> {
     }
     assert_eq!(claimed, [vec![1], vec![4], vec![], vec![]]);
     Ok(())
-}
-
-/// A restored database does not have what blocks its jobs.
-#[test]
-fn restored_jobs_are_blocked_no_more() -> Result<()> {
-    let mut client = queue("limit_restored")?;
-    client.batch_execute("select lockstep.limit_worker('A', 1, by => 'key')")?;
-    let one = runner(&mut client)?;
-    enqueue(&mut client, &["x", "x"])?;
-    assert_eq!(claim(&mut client, one, 10)?, [1]);
-    assert_eq!(claim(&mut client, one, 10)?, NONE);
-    client.batch_execute(
-        "update lockstep_internal.home set database = 1; delete from lockstep_internal.job where id = 1; truncate lockstep_internal.worker_limit_use;
-         select lockstep.release_restored()",
-    )?;
-    assert_eq!(claim(&mut client, one, 10)?, [2]);
-    Ok(())
-}
-
-#[test]
-fn a_limit_that_makes_no_sense_is_refused() -> Result<()> {
-    let mut client = queue("limit_key_refused")?;
-    for (call, code) in [
-        ("limit_worker('A', 0, by => 'key')", "22023"),
-        ("limit_worker('A', rate => 0, period => '1 hour')", "22023"),
-        (
-            "limit_worker('A', rate => 10001, period => '1 hour')",
-            "22023",
-        ),
-        ("limit_worker('A', rate => 1)", "22023"),
-        ("limit_worker('A', 1, period => '1 hour')", "22023"),
-        ("limit_worker('A', rate => 1, period => '0.5 s')", "22023"),
-        ("limit_worker('A', rate => 1, period => '-1 hour')", "22023"),
-        ("limit_worker('A', rate => 1, period => '1 month')", "22023"),
-        ("limit_worker('A', rate => 1, period => '32 days')", "22023"),
-        ("limit_worker('A', 1, by => 'queue')", "22023"),
-        ("limit_worker('A', 1, by => null)", "22004"),
-        ("limit_worker('')", "42602"),
-        ("enqueue_job('A', concurrency_key => '')", "22023"),
-        (
-            "enqueue_job('A', concurrency_key => repeat('x', 256))",
-            "22023",
-        ),
-    ] {
-        let error = error_of(&mut client, &format!("select lockstep.{call}"))?;
-        assert_eq!(error.code().code(), code, "{call}: {error}");
-    }
-    for period in ["0.5 seconds", "32 days"] {
-        let insert = format!(
-            "insert into lockstep_internal.worker_limit (name, rate, period, key_rate, key_period) values ('A', 1, '1 hour', 1, '{period}')"
-        );
-        let error = error_of(&mut client, &insert)?;
-        assert_eq!(error.code().code(), "23514", "{period}: {error}");
-    }
-    client.batch_execute(
-        "select lockstep.limit_worker('A', 10000, 10000, '31 days', by => 'key'); select lockstep.enqueue_job('A', concurrency_key => repeat('ä', 255))",
-    )?;
-    let limits = "select count(*) from lockstep.worker_limits where (worker, by, concurrency, rate, period) = ('A', 'key', 10000, 10000, '31 days')";
-    assert_eq!(number(&mut client, limits)?, 1);
-    Ok(())
-}
-
-const RUNNERS: u64 = 8;
-const JOBS: i64 = 400;
-
-/// Eight runners claim, complete, fail, give back and get lost as they like: at no moment do more jobs run than the limits let, and
-/// in the end each job is done.
-///
-/// LOCKSTEP_SEED=... repeats the choices of a run; the interleaving depends on the machine.
-#[test]
-fn runners_at_once_never_exceed_a_limit() -> Result<()> {
-    let name = "limit_random";
-    let seed = seed()?;
-    writeln!(stderr(), "limits: LOCKSTEP_SEED={seed}")?;
-    let mut client = queue(name)?;
-    client.batch_execute(&format!(
-        "select lockstep.limit_worker('A', 5), lockstep.limit_worker('A', 2, by => 'key'), lockstep.limit_worker('B', 1, by => 'key'),
-                lockstep.define_worker('A', 100), lockstep.define_worker('B', 100);
-         select setseed({});
-         select lockstep.enqueue_job(case when random() < 0.5 then 'A' else 'B' end, priority => floor(random() * 3)::integer,
-                                     concurrency_key => case when random() < 0.9 then 'k' || floor(random() * 3) end)
-           from generate_series(1, {JOBS})",
-        (seed % 1_000) as f64 / 1_000.0
-    ))?;
-    let threads: Vec<_> = (0..RUNNERS)
-        .map(|number| thread::spawn(move || run(name, Dice::new(seed, number))))
-        .collect();
-    for thread in threads {
-        thread.join().map_err(|_| anyhow!("a runner panicked"))??;
-    }
-    assert_eq!(
-        number(&mut client, "select count(*) from lockstep_internal.job")?,
-        0
-    );
-    Ok(())
-}
-
-/// The limits that are exceeded now, by one look at what runs.
-const EXCEEDED: &str = "
-select count(*) from (
-  select worker, concurrency_key, count(*) as jobs from lockstep_internal.job where status = 'running' group by grouping sets ((worker), (worker, concurrency_key))) r
- where (concurrency_key is null and worker = 'A' and jobs > 5) or (concurrency_key is not null and jobs > case worker when 'A' then 2 else 1 end)";
-
-fn run(name: &str, mut dice: Dice) -> Result<()> {
-    let mut client = cluster()?.connect(name)?;
-    client.batch_execute("set lock_timeout = '20s'")?;
-    let begun = Instant::now();
-    let mut number_of_runner = runner(&mut client)?;
-    loop {
-        let claimed = claim(&mut client, number_of_runner, 1 + dice.below(4) as i32)?;
-        ensure!(
-            number(&mut client, EXCEEDED)? == 0,
-            "more run than the limits let"
-        );
-        if claimed.is_empty()
-            && number(&mut client, "select count(*) from lockstep_internal.job")? == 0
-        {
-            return Ok(());
-        }
-        ensure!(
-            begun.elapsed() < PATIENCE,
-            "jobs are left that nobody can claim"
-        );
-        // A runner that is lost may have done half of its jobs.
-        let is_lost = dice.below(10) == 0;
-        let done = if is_lost {
-            claimed.len() / 2
-        } else {
-            claimed.len()
-        };
-        for job in claimed.into_iter().take(done) {
-            let end = match dice.below(10) {
-                0 => "fail_job($1, $2, 'no', '0 seconds')",
-                1 => "release_jobs($1, array[$2::bigint])",
-                _ => "complete_jobs($1, array[$2::bigint])",
-            };
-            client.execute(
-                &format!("select lockstep.{end}"),
-                &[&number_of_runner, &job],
-            )?;
-        }
-        if is_lost {
-            let lost = number_of_runner;
-            number_of_runner = runner(&mut client)?;
-            match dice.below(2) {
-                0 => lapse(&mut client, lost)?,
-                _ => client
-                    .execute("select lockstep.stop_runner($1)", &[&lost])
-                    .map(drop)?,
-            }
-        }
-    }
 }

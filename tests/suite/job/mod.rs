@@ -3,7 +3,9 @@
 mod lease;
 mod level;
 mod limit;
+mod limit_change;
 mod limit_key;
+mod limit_random;
 mod many;
 mod network;
 mod rename;

@@ -7,6 +7,7 @@ use postgres::Client;
 use postgres::fallible_iterator::FallibleIterator;
 
 use super::{claim, queue, runner};
+use crate::concurrency;
 use crate::database::cluster;
 use crate::service_account::number;
 
@@ -23,21 +24,7 @@ fn commit_wakes_and_rollback_does_not() -> Result<()> {
     assert!(listener.notifications().iter().next()?.is_none());
     let waits = "select from lockstep.claim_jobs(1, '{A}', 1)";
     listener.batch_execute(waits)?;
-    let mut heard = |client: &mut Client| -> Result<usize> {
-        // Notifications arrive in commit order, so after this one all earlier ones have arrived.
-        client.batch_execute("notify lockstep_job, 'last'")?;
-        let mut notifications = listener.notifications();
-        let mut iterator = notifications.timeout_iter(Duration::from_secs(60));
-        let mut count = 0;
-        while let Some(notification) = iterator.next()? {
-            if notification.payload() == "last" {
-                return Ok(count);
-            }
-            ensure!(notification.payload().is_empty(), "no payload is promised");
-            count += 1;
-        }
-        anyhow::bail!("the last notification did not come")
-    };
+    let mut heard = |client: &mut Client| concurrency::heard(&mut listener, client, "lockstep_job");
     client.batch_execute("begin; select lockstep.enqueue_job('A'); rollback")?;
     assert_eq!(heard(&mut client)?, 0);
     assert_eq!(
