@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Write, stderr};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant, SystemTime};
@@ -56,7 +57,7 @@ fn look_through(
     told: &Told,
     messages: &[Message],
     uncertain: &HashMap<(String, String), usize>,
-    kills: &[SystemTime],
+    kills: &[RangeInclusive<SystemTime>],
     copies: &mut Copies,
 ) -> Result<()> {
     let mut first = Vec::new();
@@ -95,7 +96,7 @@ fn look_through(
             ensure!(
                 kills
                     .iter()
-                    .any(|kill| (message.at..=again.at).contains(kill)),
+                    .any(|kill| *kill.start() <= again.at && message.at <= *kill.end()),
                 "{event} was told to {}, and told again though nobody was killed in between",
                 told.name
             );

@@ -1,6 +1,7 @@
 //! The setup for chaos: projects with channels, sidecars that may be killed, publishers that do not give up.
 
 use std::net::TcpListener;
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, RwLock};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
@@ -45,8 +46,8 @@ pub(crate) struct Told {
 pub(crate) struct Herd {
     sidecars: Vec<RwLock<Sidecar>>,
     ports: Vec<u16>,
-    /// When each killed one was dead.
-    pub(crate) kills: Mutex<Vec<SystemTime>>,
+    /// From the signal to the successor's start: in between, the others notice the death, and requests of the dead still arrive.
+    pub(crate) kills: Mutex<Vec<RangeInclusive<SystemTime>>>,
 }
 
 impl Herd {
@@ -73,13 +74,13 @@ impl Herd {
 
     pub(crate) fn kill(&self, which: usize, url: &str, slack: &FakeSlack) -> Result<()> {
         let mut sidecar = self.sidecars[which].write().ok().context("poisoned")?;
+        let signalled = SystemTime::now();
         sidecar.signal(Signal::SIGKILL)?;
         // The dead one frees the address before the new one uses it.
         sidecar.wait_until_dead()?;
-        let mut kills = self.kills.lock().ok().context("poisoned")?;
-        kills.push(SystemTime::now());
-        drop(kills);
         *sidecar = Self::sidecar(self.ports[which], url, slack)?;
+        let mut kills = self.kills.lock().ok().context("poisoned")?;
+        kills.push(signalled..=SystemTime::now());
         Ok(())
     }
 
