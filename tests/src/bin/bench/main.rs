@@ -7,6 +7,7 @@
 
 mod backfill;
 mod cache_column;
+mod clock;
 mod commit;
 mod ddl;
 mod feature;

@@ -1,13 +1,11 @@
 //! One statement, measured once.
 
-use std::fs;
-use std::time::Instant;
-
 use anyhow::{Context, Result, ensure};
 
 use super::state::{SPARE, State};
 use super::variant::Variant;
 use super::workload::Workload;
+use crate::clock::Clock;
 use crate::server::{Copy, Server};
 
 /// The cost of executing one statement.
@@ -64,7 +62,7 @@ fn run(copy: &mut Copy, statement: &str) -> Result<Sample> {
     let wal_before = copy.wal_bytes()?;
     copy.client.batch_execute("begin")?;
     let dead_before = dead_tuples(copy)?;
-    let mut clock = Clock::of_session(copy)?;
+    let mut clock = Clock::of_session(&mut copy.client)?;
     clock.time(|| copy.client.batch_execute(statement))?;
     let dead_tuples = dead_tuples(copy)? - dead_before;
     clock.time(|| copy.client.batch_execute("commit"))?;
@@ -74,47 +72,6 @@ fn run(copy: &mut Copy, statement: &str) -> Result<Sample> {
         wal_bytes: copy.wal_bytes()? - wal_before,
         dead_tuples: dead_tuples as f64,
     })
-}
-
-/// Adds up the CPU time of a session's statements, in milliseconds.
-struct Clock {
-    /// Linux counts each process's CPU time in nanoseconds, as the first number in this file.
-    account: String,
-    busy: f64,
-    elapsed: f64,
-}
-
-impl Clock {
-    fn of_session(copy: &mut Copy) -> Result<Self> {
-        let process: i32 = copy
-            .client
-            .query_one("select pg_backend_pid()", &[])?
-            .get(0);
-        Ok(Self {
-            account: format!("/proc/{process}/schedstat"),
-            busy: 0.0,
-            elapsed: 0.0,
-        })
-    }
-
-    fn time(&mut self, work: impl FnOnce() -> Result<(), postgres::Error>) -> Result<()> {
-        let busy = self.busy_so_far()?;
-        let start = Instant::now();
-        work()?;
-        self.elapsed += start.elapsed().as_secs_f64() * 1000.0;
-        self.busy += self.busy_so_far()? - busy;
-        Ok(())
-    }
-
-    fn busy_so_far(&self) -> Result<f64> {
-        let text = fs::read_to_string(&self.account)
-            .with_context(|| format!("cannot read {}", self.account))?;
-        let first = text.split_whitespace().next().unwrap_or_default();
-        let nanoseconds: f64 = first
-            .parse()
-            .with_context(|| format!("{} says {text}", self.account))?;
-        Ok(nanoseconds / 1e6)
-    }
 }
 
 /// The session's own recent counts; the statistics follow later.
