@@ -17,6 +17,7 @@ mod job;
 mod median;
 mod notification;
 mod npm;
+mod scale;
 mod selection;
 mod server;
 mod service_account;
@@ -43,7 +44,7 @@ struct Part {
     run: fn(&Selection, Size) -> Result<Report>,
 }
 
-const PARTS: [Part; 12] = [
+const PARTS: [Part; 13] = [
     Part {
         name: cache_column::NAME,
         run: cache_column::run,
@@ -55,6 +56,10 @@ const PARTS: [Part; 12] = [
     Part {
         name: backfill::NAME,
         run: backfill::run,
+    },
+    Part {
+        name: scale::NAME,
+        run: scale::run,
     },
     Part {
         name: ddl::NAME,
