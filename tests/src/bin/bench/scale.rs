@@ -32,6 +32,9 @@ const STATEMENT_ROWS: i64 = 10_000;
 /// Transactions of a round that change one row each.
 const SINGLE_ROWS: i64 = 1_000;
 
+/// Its tables need enough of the disk.
+const SETTINGS: [(&str, &str); 2] = [("max_wal_size", "2GB"), ("min_wal_size", "1GB")];
+
 /// Each project has one active tracker. Foreign keys are not checked while the tables are filled.
 const FILL: &str = "
 set session_replication_role = replica;
@@ -61,40 +64,22 @@ set session_replication_role = replica;
 update projects set has_external_issue_tracker = not has_external_issue_tracker where id % 10 = 0;
 reset session_replication_role";
 
-/// The same work by plain SQL and by lockstep, in CPU milliseconds.
-#[derive(Clone, Copy, Debug)]
-struct Pair {
-    plain: f64,
-    lockstep: f64,
-}
+/// What is measured, in CPU milliseconds of the session:
+///
+/// - what lockstep adds to a statement of 10,000 rows, beside the update of their projects;
+/// - a transaction that changes one row, beside one that updates the project itself;
+/// - `attach`, beside a count of the wrong rows;
+/// - `cache_column_drift`, beside the same count;
+/// - a backfill of the column of which a tenth is wrong, beside one update of these rows.
+const WORKS: [&str; 5] = ["bulk", "single", "attach", "drift", "repair"];
 
 /// What one database took.
 struct Sample {
     rows: i64,
-    /// What lockstep adds to a statement of 10,000 rows, beside the update of their projects.
-    bulk: Pair,
-    /// A transaction that changes one row, beside one that updates the project itself.
-    single: Pair,
-    /// `attach`, beside a count of the wrong rows.
-    attach: Pair,
-    /// `cache_column_drift`, beside a count of the wrong rows.
-    drift: Pair,
-    /// A backfill of the columns of which a tenth is wrong, beside one update of these.
-    repair: Pair,
-    /// What the session of lockstep's statements has for itself at the end, in KiB.
+    plain: [f64; 5],
+    lockstep: [f64; 5],
+    /// What the session of lockstep's bulk statements has for itself, in KiB.
     memory: f64,
-}
-
-impl Sample {
-    fn pairs(&self) -> [(&'static str, Pair); 5] {
-        [
-            ("bulk", self.bulk),
-            ("single", self.single),
-            ("attach", self.attach),
-            ("drift", self.drift),
-            ("repair", self.repair),
-        ]
-    }
 }
 
 /// Runs the selected measurements of this part.
@@ -104,7 +89,7 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     if !selection.includes(NAME) {
         return Ok(Report { table, figures });
     }
-    let mut server = Server::start()?;
+    let mut server = Server::start_with(&SETTINGS)?;
     let mut samples = Vec::new();
     for times in TIMES {
         let rows = i64::from(size.rows) * times;
@@ -114,18 +99,18 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
             client.batch_execute(&FILL.replace("ROWS", &rows.to_string()))?;
             Ok(())
         })?;
-        let sample = measure(&server, rows, size.rounds)?;
+        let sample = measure(&mut server, rows, size.rounds)?;
         server.drop_database(DATABASE)?;
-        for (work, pair) in sample.pairs() {
+        for (number, work) in WORKS.iter().enumerate() {
+            let (plain, lockstep) = (sample.plain[number], sample.lockstep[number]);
             eprintln!(
-                "bench: {NAME}, {rows} rows, {work}: plain {:.3} ms, lockstep {:.3} ms",
-                pair.plain, pair.lockstep
+                "bench: {NAME}, {rows} rows, {work}: plain {plain:.3} ms, lockstep {lockstep:.3} ms"
             );
             table.push(vec![
-                work.to_owned(),
+                (*work).to_owned(),
                 rows.to_string(),
-                format!("{:.3}", pair.plain),
-                format!("{:.3}", pair.lockstep),
+                format!("{plain:.3}"),
+                format!("{lockstep:.3}"),
             ]);
         }
         samples.push(sample);
@@ -140,14 +125,16 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
 
 fn growth(smallest: &Sample, sample: &Sample) -> Vec<Figure> {
     let times = sample.rows / smallest.rows;
-    let pairs = smallest.pairs().into_iter().zip(sample.pairs());
-    let mut figures: Vec<Figure> = pairs
-        .map(|((work, before), (_, after))| {
-            let growth = (after.lockstep / before.lockstep) / (after.plain / before.plain);
-            let name = format!("{NAME}/{work}/growth_at_{times}_times_the_rows");
-            Figure::with_reach(name, growth, "ratio", Reach::AtMost(1.3))
-        })
-        .collect();
+    let mut figures = Vec::new();
+    for (number, work) in WORKS.iter().enumerate() {
+        let growth = |of: fn(&Sample) -> &[f64; 5]| of(sample)[number] / of(smallest)[number];
+        figures.push(Figure::with_reach(
+            format!("{NAME}/{work}/growth_at_{times}_times_the_rows"),
+            growth(|it| &it.lockstep) / growth(|it| &it.plain),
+            "ratio",
+            Reach::AtMost(1.3),
+        ));
+    }
     figures.push(Figure::with_reach(
         format!("{NAME}/memory/growth_at_{times}_times_the_rows"),
         sample.memory / smallest.memory,
@@ -157,66 +144,47 @@ fn growth(smallest: &Sample, sample: &Sample) -> Vec<Figure> {
     figures
 }
 
-/// Plain SQL first: then nothing of lockstep is there.
-fn measure(server: &Server, rows: i64, rounds: usize) -> Result<Sample> {
-    let mut client = server.connect(DATABASE)?;
-    client.batch_execute("set client_min_messages = warning")?;
+/// Plain SQL and lockstep begin with the same pages.
+fn measure(server: &mut Server, rows: i64, rounds: usize) -> Result<Sample> {
     let toggle = "update integrations set active = not active where id";
-    let bare = bulk(&mut client, toggle, rows, rounds)?;
-    let followed = bulk(&mut client, FOLLOW, rows, rounds)?;
-    let single_plain = single(&mut client, rows, rounds, true)?;
     let count = format!("select count(*) from ({WRONG}) wrong");
-    let counted = timed(&mut client, &count)?;
-    spoil(&mut client)?;
-    let repaired = timed(
-        &mut client,
-        &format!(
-            "update projects set has_external_issue_tracker = not has_external_issue_tracker where id in ({WRONG})"
-        ),
-    )?;
-
-    client.batch_execute("vacuum projects, integrations")?;
-    client.batch_execute("create extension lockstep")?;
-    let attach = timed(&mut client, "select * from lockstep.attach()")?;
-    // A session that has done nothing else, so that its memory is that of these statements.
-    let mut client = server.connect(DATABASE)?;
-    client.batch_execute("set client_min_messages = warning")?;
-    let with_triggers = bulk(&mut client, toggle, rows, rounds)?;
-    let memory = memory(&mut client)?;
-    let single_lockstep = single(&mut client, rows, rounds, false)?;
-    let drift = timed(
-        &mut client,
-        "select count(*) from lockstep.cache_column_drift('projects', 'has_external_issue_tracker')",
-    )?;
-    spoil(&mut client)?;
-    let repair = timed(
-        &mut client,
-        "call lockstep.backfill('cache_columns', 'projects')",
-    )?;
-    let wrong: i64 = client.query_one(&count, &[])?.get(0);
-    ensure!(wrong == 0, "{wrong} of {rows} rows are wrong at the end");
+    let (bare, plain) = server.with_copy(DATABASE, |copy| {
+        copy.settle()?;
+        let client = &mut copy.client;
+        let bare = bulk(client, toggle, rows, rounds)?;
+        let bulk = bulk(client, FOLLOW, rows, rounds)?;
+        let single = single(client, rows, rounds, true)?;
+        let count = timed(client, &count)?;
+        spoil(client)?;
+        let repair = timed(
+            client,
+            &format!("update projects set has_external_issue_tracker = not has_external_issue_tracker where id in ({WRONG})"),
+        )?;
+        Ok((bare, [bulk, single, count, count, repair]))
+    })?;
+    let (lockstep, memory) = server.with_copy(DATABASE, |copy| {
+        copy.client.batch_execute("create extension lockstep")?;
+        let attach = timed(&mut copy.client, "select * from lockstep.attach()")?;
+        copy.settle()?;
+        // A session that has done nothing else, so that its memory is that of these statements.
+        let client = &mut copy.cluster.connect(copy.database())?;
+        let bulk = bulk(client, toggle, rows, rounds)? - bare;
+        let memory = memory(client)?;
+        let single = single(client, rows, rounds, false)?;
+        let drift = timed(
+            client,
+            "select count(*) from lockstep.cache_column_drift('projects', 'has_external_issue_tracker')",
+        )?;
+        spoil(client)?;
+        let repair = timed(client, "call lockstep.backfill('cache_columns', 'projects')")?;
+        let wrong: i64 = client.query_one(&count, &[])?.get(0);
+        ensure!(wrong == 0, "{wrong} of {rows} rows are wrong at the end");
+        Ok(([bulk, single, attach, drift, repair], memory))
+    })?;
     Ok(Sample {
         rows,
-        bulk: Pair {
-            plain: followed,
-            lockstep: with_triggers - bare,
-        },
-        single: Pair {
-            plain: single_plain,
-            lockstep: single_lockstep,
-        },
-        attach: Pair {
-            plain: counted,
-            lockstep: attach,
-        },
-        drift: Pair {
-            plain: counted,
-            lockstep: drift,
-        },
-        repair: Pair {
-            plain: repaired,
-            lockstep: repair,
-        },
+        plain,
+        lockstep,
         memory,
     })
 }

@@ -43,7 +43,13 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start() -> Result<Self> {
-        let cluster = Cluster::start("bench", &SETTINGS)?;
+        Self::start_with(&[])
+    }
+
+    /// `settings` override the usual ones.
+    pub(crate) fn start_with(settings: &[(&str, &str)]) -> Result<Self> {
+        let settings = [&SETTINGS, settings].concat();
+        let cluster = Cluster::start("bench", &settings)?;
         let mut admin = cluster.connect("postgres")?;
         let row = admin.query_one(
             "select current_setting('server_version'), current_setting('server_version_num')::integer >= 150000, \
