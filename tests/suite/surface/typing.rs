@@ -124,6 +124,11 @@ const MISTAKES: [(&str, &str, &str); 26] = [
         "keep must be positive",
     ),
     (
+        "lockstep.set_retention('feature_audit', '300000 years')",
+        "22023",
+        "at most 1000 years",
+    ),
+    (
         "lockstep.uninstall_slack_workspace('')",
         "22023",
         "team_id must not be empty",
