@@ -6,7 +6,7 @@ use lockstep_tests::host::Layout;
 use crate::database::with_slack;
 use crate::surface::refusal::refused;
 
-const MISTAKES: [(&str, &str, &str); 26] = [
+const MISTAKES: [(&str, &str, &str); 27] = [
     (
         "lockstep.set_feature_percentage('new hook', 12)",
         "42602",
