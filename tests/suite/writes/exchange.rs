@@ -323,12 +323,12 @@ fn tables_created_again_are_not_left_alone() -> Result<()> {
 fn another_role_takes_the_name_of_a_dropped_table() -> Result<()> {
     let mut client = with_rooms("exchange_stranger", ROOMS_AND_GUESTS)?;
     let client = &mut client;
-    client.batch_execute(&format!(
+    client.batch_execute(
         "grant create on schema public to public; create role exchange_owner; create role exchange_stranger;
          alter table rooms owner to exchange_owner; alter table guests owner to exchange_owner;
          drop table rooms cascade; set role exchange_stranger; create table rooms (id bigint primary key, has_guest boolean); set role exchange_owner;
-         select lockstep.attach(features => '{{feature_flags}}'); select lockstep.attach()"
-    ))?;
+         select lockstep.attach(features => '{feature_flags}'); select lockstep.attach()"
+    )?;
     client.batch_execute("reset role")?;
     assert_eq!(state(client)?, "another table has the name of the target");
     assert_eq!(triggers_on(client, "rooms")?, 0);
