@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::interrupt::Finishing;
 use crate::late::Late;
 use crate::pass_through::PassThrough;
-use crate::serve::{Config, Serve, fits};
+use crate::serve::{Config, Serve, misfit};
 use crate::slack::SlackClient;
 use crate::slack::Tenant;
 use crate::text::say;
@@ -227,23 +227,16 @@ async fn ask_database(
 ) -> Result<(), Error> {
     let condition = database.condition().await?;
     let version = condition.extension;
-    if condition.is_standby {
+    if let Some(refusal) = condition.writes.refusal() {
         findings.wrong(&format!(
-            "the database at {} is a standby: name all its hosts, and target_session_attrs=read-write",
+            "the database at {} is {refusal}",
             config.address.server()
         ));
         return Ok(());
     }
     findings.fine(&format!("the database at {}", config.address.server()));
-    if version.is_empty() {
-        findings.wrong("the extension is missing: create extension lockstep_slack cascade");
-        return Ok(());
-    }
-    if !fits(&version) {
-        findings.wrong(&format!(
-            "the extension is version {version}, this program {}: alter extension lockstep update, or use the program of that version",
-            env!("CARGO_PKG_VERSION")
-        ));
+    if let Some(misfit) = misfit(&version) {
+        findings.wrong(&misfit);
         return Ok(());
     }
     findings.fine(&format!("the extension, version {version}"));

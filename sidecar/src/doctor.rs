@@ -15,7 +15,7 @@ use crate::connection::{Address, Connection};
 use crate::database::{MetricsReport, SlackDatabase};
 use crate::error::Error;
 use crate::http::HttpClient;
-use crate::serve::fits;
+use crate::serve::misfit;
 use crate::text::{duration, number};
 
 const EXIT: &str = "\
@@ -65,21 +65,12 @@ pub(crate) async fn run(arguments: &Doctor) -> Result<ExitCode, Error> {
         ask_sidecar(&arguments.admin_url, &mut findings).await?;
     }
     let condition = database.condition().await?;
-    if condition.is_standby {
-        findings.wrong(
-            "the database is a standby: name all its hosts, and target_session_attrs=read-write",
-        );
+    if let Some(refusal) = condition.writes.refusal() {
+        findings.wrong(&format!("the database is {refusal}"));
         return Ok(findings.status());
     }
-    if !fits(&condition.extension) {
-        findings.wrong(&format!(
-            "the extension is {}, this program {}: alter extension lockstep update, or take the program of that version",
-            match &*condition.extension {
-                "" => "missing",
-                version => version,
-            },
-            env!("CARGO_PKG_VERSION")
-        ));
+    if let Some(misfit) = misfit(&condition.extension) {
+        findings.wrong(&misfit);
         return Ok(findings.status());
     }
     findings.fine(&format!(

@@ -240,7 +240,8 @@ impl Error {
                     .to_owned(),
             ),
             Self::Spool { .. } => Some(
-                "--spool (LOCKSTEP_SPOOL) must be an existing directory that this program may write to and no other process uses."
+                "--spool (LOCKSTEP_SPOOL) must be an existing directory that this program may write to and no other process uses. \
+                 If webhooks.redb in it is damaged, move it away: what it keeps is not published."
                     .to_owned(),
             ),
             Self::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {

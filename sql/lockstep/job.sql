@@ -197,6 +197,8 @@ create table lockstep_internal.worker_limit_use (
   started_at timestamptz not null
 );
 comment on table lockstep_internal.worker_limit_use is 'what counts against the rates of workers, and keys that have room again; written by claims and by jobs that end';
+-- A publication of all tables includes this one, which has no key.
+alter table lockstep_internal.worker_limit_use replica identity full;
 create index worker_limit_use_key_idx on lockstep_internal.worker_limit_use (worker, concurrency_key, started_at);
 create index worker_limit_use_time_idx on lockstep_internal.worker_limit_use (worker, started_at) where concurrency_key is not null;
 

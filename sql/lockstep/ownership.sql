@@ -28,6 +28,31 @@ begin
 end
 $$;
 
+-- The default privileges that the first file has put aside.
+do $$
+declare
+  found record;
+  given record;
+begin
+  for found in
+    select k.kinds, k.grantees, case when d.acl operator(pg_catalog.<>) '{}' then d.acl::aclitem[] end as acl
+      from pg_catalog.jsonb_each_text(pg_catalog.current_setting('lockstep.default_privileges')::jsonb) as d (kind, acl)
+      join (values ('r', 'tables', 'current_user'), ('S', 'sequences', 'current_user'), ('f', 'functions', 'current_user, public'),
+                   ('T', 'types', 'current_user, public'), ('n', 'schemas', 'current_user')) as k (kind, kinds, grantees)
+        on k.kind operator(pg_catalog.=) d.kind
+  loop
+    execute pg_catalog.format('alter default privileges revoke all on %s from %s', found.kinds, found.grantees);
+    for given in
+      select a.privilege_type, case a.grantee when 0 then 'public' else a.grantee::pg_catalog.regrole::text end as grantee,
+             case when a.is_grantable then 'with grant option' end as suffix
+        from pg_catalog.aclexplode(found.acl) a
+    loop
+      execute pg_catalog.format('alter default privileges grant %s on %s to %s %s', given.privilege_type, found.kinds, given.grantee, given.suffix);
+    end loop;
+  end loop;
+end
+$$;
+
 -- The owner of the database dumps and restores it: the rows of dumped tables and the sequences. lockstep_internal.check_restored checks
 -- what is restored.
 do $$

@@ -141,3 +141,30 @@ fn slack_leaves_no_trace_in_lockstep() -> Result<()> {
     }
     Ok(())
 }
+
+/// PostgreSQL refuses to update and delete in a published table that has neither a key nor another replica identity.
+#[test]
+fn a_publication_of_all_tables_hinders_nothing() -> Result<()> {
+    let mut client = host("extensions_published")?;
+    client.batch_execute(
+        "create extension lockstep_slack cascade; create publication everything for all tables;
+         select lockstep.limit_worker('W', concurrency => 1, rate => 5, period => '1 minute', by => 'key');
+         select lockstep.enqueue_job('W', concurrency_key => 'k'), lockstep.start_runner('r'), lockstep.start_runner('s')",
+    )?;
+    for runner in [1, 2] {
+        client.batch_execute(&format!(
+            "select lockstep.complete_jobs({runner}, array(select job from lockstep.claim_jobs({runner}, '{{W}}', 10)))"
+        ))?;
+    }
+    client.batch_execute("select lockstep.limit_worker('W'), lockstep.limit_worker('W', by => 'key'); select lockstep.release_restored()")?;
+    let unpublished: String = client
+        .query_one(
+            "select coalesce(string_agg(c.oid::regclass::text, ' '), '') from pg_class c
+              where c.relnamespace::regnamespace::text ~ '^lockstep' and c.relkind in ('r', 'p') and c.relpersistence = 'p' and c.relreplident <> 'f'
+                and not exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary)",
+            &[],
+        )?
+        .get(0);
+    assert_eq!(unpublished, "");
+    Ok(())
+}

@@ -1,10 +1,13 @@
 //! Secrets in files: any variable whose value `--help` hides may be replaced by a file, named in the variable with the suffix
 //! `_FILE`. systemd and containers provide secrets that way, so they appear in no process list or environment.
+//!
+//! They also pass on variables that are set to nothing, which count as not set.
 
 use std::env;
 use std::ffi::OsString;
 use std::fs;
 
+use clap::builder::Resettable;
 use clap::error::ErrorKind;
 use clap::{Arg, Command};
 
@@ -17,17 +20,24 @@ fn with(
     mut command: Command,
     variable: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<Command, clap::Error> {
+    let given = |name: &str| variable(name).filter(|value| !value.is_empty());
     let mut found = Vec::new();
     for argument in command.get_arguments() {
         let name = name_of(argument);
-        if let Some((name, file)) = name.and_then(|it| Some((it, variable(&format!("{it}_FILE"))?)))
-        {
+        if let Some((name, file)) = name.and_then(|it| Some((it, given(&format!("{it}_FILE"))?))) {
             found.push((argument.get_id().clone(), name.to_owned(), file));
         }
     }
+    command = command.mut_args(|argument| {
+        let value = argument.get_env().and_then(|name| variable(name.to_str()?));
+        match value.is_some_and(|value| value.is_empty()) {
+            true => argument.env(Resettable::Reset),
+            false => argument,
+        }
+    });
     for (id, name, file) in found {
         let refused = |problem: String| clap::Error::raw(ErrorKind::ValueValidation, problem);
-        if variable(&name).is_some() {
+        if given(&name).is_some() {
             return Err(refused(format!(
                 "{name} and {name}_FILE are both set: leave one out\n"
             )));
@@ -125,6 +135,15 @@ mod tests {
         ];
         let error = read(&both).map(drop).map_err(|error| error.to_string());
         assert!(error.is_err_and(|error| error.contains("both set") && !error.contains("s3cret")));
+        // Set to nothing is not set.
+        let one = [
+            ("LOCKSTEP_TEST_KEY_FILE", file.clone()),
+            ("LOCKSTEP_TEST_KEY", OsString::new()),
+        ];
+        let (key, _) = read(&one).map_err(std::io::Error::other)?;
+        assert_eq!(key.as_deref(), Some("s3cret"));
+        let none = [("LOCKSTEP_TEST_KEY_FILE", OsString::new())];
+        assert_eq!(read(&none).map_err(std::io::Error::other)?.0, None);
         // Values that are not secret are not read from files.
         assert_eq!(
             read(&[("LOCKSTEP_TEST_PORT_FILE", file)])

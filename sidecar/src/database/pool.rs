@@ -157,6 +157,11 @@ impl Pool {
         }
     }
 
+    /// Closes the sessions that nobody uses.
+    pub(super) fn close_idle(&self) {
+        self.sessions.retain(|_, _| false);
+    }
+
     /// How many sessions there are, and may be, and how many wait for one.
     pub(super) fn status(&self) -> deadpool::Status {
         self.sessions.status()
@@ -238,7 +243,7 @@ impl Pool {
             // Also a session to a server that has become a standby: it is alive and useless. What happened to this session
             // happened to the idle ones as well.
             Err(error) if error.is_lost_session() || matches!(error, Error::Silent) => {
-                self.sessions.retain(|_, _| false);
+                self.close_idle();
             }
             _ => asked.give_back(),
         }
@@ -257,7 +262,7 @@ impl Pool {
                 return Ok(session);
             }
             drop(Object::take(session));
-            self.sessions.retain(|_, _| false);
+            self.close_idle();
         }
         Err(Error::Pool("no answer".to_owned()))
     }

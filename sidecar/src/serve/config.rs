@@ -112,6 +112,13 @@ impl Config {
                 hint: "it can be guessed over the network: choose a longer one, or none, which hides the workspaces",
             });
         }
+        if arguments.listen == arguments.admin_listen && arguments.listen.port() != 0 {
+            problems.push(Problem {
+                setting: "--admin-listen (LOCKSTEP_ADMIN_LISTEN)",
+                wrong: "is the same address as --listen".to_owned(),
+                hint: "what is there is not for everyone who reaches the app: choose another port",
+            });
+        }
         let address = Address::new(arguments.connection.database_url.as_ref());
         let address = address.map_err(|error| {
             problems.push(Problem {

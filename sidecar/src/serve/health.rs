@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::collect::Collector;
 use super::keys::Fit;
-use crate::database::SlackDatabase;
+use crate::database::{SlackDatabase, Writes};
 use crate::error::complain;
 use crate::spool::Spool;
 
@@ -89,9 +89,10 @@ async fn look(health: &Health) -> Look {
     let condition = timeout(TIMEOUT, health.database.condition()).await;
     let (database, extension) = match &condition {
         Ok(Ok(condition)) => {
-            let database = match condition.is_standby {
-                true => "a standby",
-                false => "reachable",
+            let database = match condition.writes {
+                Writes::Standby => "a standby",
+                Writes::ReadOnly => "read-only",
+                Writes::Accepted => "reachable",
             };
             let extension = match condition.extension.as_str() {
                 "" => "missing",
@@ -125,12 +126,27 @@ async fn look(health: &Health) -> Look {
 }
 
 /// Functions keep their meaning within a minor version; before 1.0 that is the second number.
-pub(crate) fn fits(extension: &str) -> bool {
+fn fits(extension: &str) -> bool {
     let minor = |version: &str| -> Option<(u32, u32)> {
         let mut numbers = version.split('.').map(|number| number.parse().ok());
         Some((numbers.next()??, numbers.next()??))
     };
     minor(extension).is_some_and(|version| minor(env!("CARGO_PKG_VERSION")) == Some(version))
+}
+
+/// What is wrong with an extension that does not fit, and what helps. Its version is empty if there is none.
+pub(crate) fn misfit(extension: &str) -> Option<String> {
+    if extension.is_empty() {
+        return Some(
+            "the extension is missing: create extension lockstep_slack cascade".to_owned(),
+        );
+    }
+    (!fits(extension)).then(|| {
+        format!(
+            "the extension is version {extension}, this program {}: alter extension lockstep update, or use the program of that version",
+            env!("CARGO_PKG_VERSION")
+        )
+    })
 }
 
 async fn metrics(State(health): State<Arc<Health>>) -> Response {

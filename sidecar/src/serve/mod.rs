@@ -38,7 +38,7 @@ use crate::retry::until_it_works;
 pub(crate) use arguments::Serve;
 use compose::Parts;
 pub(crate) use config::Config;
-pub(crate) use health::fits;
+pub(crate) use health::misfit;
 use listen::Listener;
 #[cfg(feature = "fuzzing")]
 pub(crate) use without_database::{SECRET, router_without_database};

@@ -154,6 +154,9 @@ where
         let body = ROOM.read(body, LARGEST_BODY, BODY_TIMEOUT).await?;
         let (secret, now) = (SigningSecret::from_ref(state), SystemTime::now());
         secret.verify(&headers, &body.bytes, now).map_err(refused)?;
+        if T::IS_CHECKED && is_form(&headers) && is_ssl_check(&body.bytes) {
+            return Err(Answered::SslCheck);
+        }
         let payload = T::read(&body.bytes)?;
         if payload.runs_once() && !secret.is_first(&headers, now) {
             count(Counter::REFUSALS, "replayed");

@@ -143,6 +143,13 @@ fn the_doctor_finds_what_is_wrong_and_says_what_helps() -> Result<()> {
     ] {
         ensure!(said.contains(words), "{words}: {said}");
     }
+    client.batch_execute("drop extension lockstep cascade")?;
+    let (status, said) = run("doctor", &url, &at)?;
+    assert_eq!(status, Some(1));
+    ensure!(
+        said.contains("the extension is missing: create extension lockstep_slack cascade"),
+        "{said}"
+    );
     Ok(())
 }
 

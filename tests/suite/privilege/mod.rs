@@ -1,6 +1,7 @@
 //! With whose rights operations run, and what callers cannot do with them.
 
 mod call;
+mod defaults;
 mod flush;
 mod people;
 mod schemas;

@@ -275,6 +275,48 @@ fn check(stage: &Stage, variables: &[(&str, &str)]) -> Result<String> {
     Ok(String::from_utf8_lossy(&check.output()?.stdout).into_owned())
 }
 
+#[test]
+fn check_tells_that_both_addresses_are_one() -> Result<()> {
+    let stage = Stage::set("app_one_address")?;
+    let address = "127.0.0.1:18080";
+    let variables = [
+        ("LOCKSTEP_LISTEN", address),
+        ("LOCKSTEP_ADMIN_LISTEN", address),
+    ];
+    let said = check(&stage, &variables)?;
+    ensure!(
+        said.contains(
+            "wrong: --admin-listen (LOCKSTEP_ADMIN_LISTEN) is the same address as --listen"
+        ),
+        "{said}"
+    );
+    Ok(())
+}
+
+/// A compose file or a unit passes on variables that are set to nothing.
+#[test]
+fn variables_that_are_empty_are_not_set() -> Result<()> {
+    let stage = Stage::set("app_empty_variables")?;
+    let names = [
+        "LOCKSTEP_LISTEN",
+        "LOCKSTEP_SESSIONS",
+        "LOCKSTEP_SPOOL",
+        "LOCKSTEP_VIEWER_PASSWORD",
+        "LOCKSTEP_FORWARDED_FOR",
+        "LOCKSTEP_GITLAB_URL",
+        "LOCKSTEP_MANAGERS",
+        "LOCKSTEP_SCHEMA",
+        "LOCKSTEP_LOG_FORMAT",
+        "SLACK_SIGNING_SECRET_FILE",
+    ];
+    let variables: Vec<_> = names.iter().map(|name| (*name, "")).collect();
+    let said = check(&stage, &variables)?;
+    ensure!(said.starts_with("ok: the settings"), "{said}");
+    let said = check(&stage, &[("SLACK_SIGNING_SECRET", "")])?;
+    ensure!(said.contains("SLACK_SIGNING_SECRET) is not set"), "{said}");
+    Ok(())
+}
+
 /// No request to Slack goes past the proxy, and the proxy reads none of them.
 #[test]
 fn slack_is_reached_through_the_proxy() -> Result<()> {

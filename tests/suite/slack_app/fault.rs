@@ -12,7 +12,7 @@ use postgres::Client;
 
 use crate::concurrency::PATIENCE;
 use crate::service_account::number;
-use crate::slack_app::{COMMANDS, EVENTS, Sidecar, Stage};
+use crate::slack_app::{COMMANDS, EVENTS, Sidecar, Stage, command};
 
 /// Slack's timeout.
 const SLACKS_PATIENCE: Duration = Duration::from_secs(3);
@@ -146,6 +146,37 @@ fn database_comes_goes_and_comes_back() -> Result<()> {
         1
     );
     Ok(())
+}
+
+/// Sessions begin read-only, as during maintenance: it is not ready, says why, and is ready again once they do not.
+#[test]
+fn database_that_is_read_only_for_a_while() -> Result<()> {
+    let name = "app_read_only";
+    let mut stage = Stage::set(name)?;
+    let end_sessions = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
+    stage.client.batch_execute(&format!(
+        "alter database {name} set default_transaction_read_only = on; {end_sessions}"
+    ))?;
+    let begun = Instant::now();
+    loop {
+        let ready = stage.sidecar.get("/readyz")?;
+        if ready.status == 503 && ready.text().contains("\"database\":\"read-only\"") {
+            break;
+        }
+        ensure!(begun.elapsed() < PATIENCE, "{}", ready.text());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut check = command("check", &stage.url, &stage.slack);
+    let output = check.arg("--public-url=http://127.0.0.1:1").output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(
+        said.contains("is read-only: default_transaction_read_only is on"),
+        "{said}"
+    );
+    stage.client.batch_execute(&format!(
+        "begin read write; alter database {name} reset default_transaction_read_only; commit"
+    ))?;
+    stage.sidecar.wait_until_ready()
 }
 
 /// An event is acknowledged only once it is in the database: what was acknowledged before a crash is processed after it.

@@ -234,3 +234,24 @@ fn a_trigger_with_a_name_of_ours_skips_the_feature_alone() -> Result<()> {
     );
     Ok(())
 }
+
+/// The feature is skipped, everything else is attached.
+#[test]
+fn a_view_with_the_name_of_a_table_skips_the_feature_alone() -> Result<()> {
+    let mut client = with_slack("attach_view_name", Layout::Narrow)?;
+    for name in ["features", "feature_gates"] {
+        client.batch_execute(&format!("create view {name} as select 1 as id"))?;
+        let rows = answers(&mut client, "attach()")?;
+        let skipped: Vec<_> = rows
+            .iter()
+            .filter(|(_, status, _)| status == "skipped")
+            .collect();
+        ensure!(
+            matches!(skipped[..], [(feature, _, detail)] if feature == "feature_flags"
+                && *detail == format!("\"public.{name}\" is not a table")),
+            "{rows:?}"
+        );
+        client.batch_execute(&format!("drop view {name}"))?;
+    }
+    Ok(())
+}

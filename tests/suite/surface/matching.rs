@@ -192,6 +192,36 @@ fn type_that_is_not_built_in_is_refused() -> Result<()> {
     Ok(())
 }
 
+/// New sessions cannot read the constant any more; the state says so.
+#[test]
+fn label_of_an_enum_is_renamed() -> Result<()> {
+    let mut client = with_tables("surface_match_label")?;
+    client.batch_execute(
+        "select lockstep.add_cache_column('target', 'cached', 'source', 'key', '{\"mood\": \"calm\"}');
+         alter type mood rename value 'calm' to 'quiet'",
+    )?;
+    let mut fresh = database::cluster()?.connect("surface_match_label")?;
+    let state: String = fresh
+        .query_one("select state from lockstep.cache_columns", &[])?
+        .get(0);
+    assert!(
+        state.contains("is not a value of type public.mood"),
+        "{state}"
+    );
+    refused(
+        &mut fresh,
+        "insert into source (key, mood) values (1, 'quiet')",
+        "22P02",
+        "match for column \"mood\" is not a value of type public.mood",
+    )?;
+    client.batch_execute("alter type mood rename value 'quiet' to 'calm'")?;
+    let state: String = fresh
+        .query_one("select state from lockstep.cache_columns", &[])?
+        .get(0);
+    assert_eq!(state, "active");
+    Ok(())
+}
+
 #[test]
 fn column_cannot_depend_on_itself() -> Result<()> {
     let mut client = with_tables("surface_match_itself")?;

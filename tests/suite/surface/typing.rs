@@ -6,7 +6,7 @@ use lockstep_tests::host::Layout;
 use crate::database::with_slack;
 use crate::surface::refusal::refused;
 
-const MISTAKES: [(&str, &str, &str); 26] = [
+const MISTAKES: [(&str, &str, &str); 27] = [
     (
         "lockstep.set_feature_percentage('new hook', 12)",
         "42602",
@@ -122,6 +122,11 @@ const MISTAKES: [(&str, &str, &str); 26] = [
         "lockstep.set_retention('feature_audit', '1 month -40 days')",
         "22023",
         "keep must be positive",
+    ),
+    (
+        "lockstep.set_retention('feature_audit', '300000 years')",
+        "22023",
+        "at most 1000 years",
     ),
     (
         "lockstep.uninstall_slack_workspace('')",

@@ -82,7 +82,10 @@ fn both_tables_are_exchanged() -> Result<()> {
     client.batch_execute(&exchange("rooms"))?;
     client.batch_execute(&exchange("guests"))?;
     client.batch_execute("drop table guests_old")?;
-    assert_eq!(state(client)?, "source table dropped");
+    assert_eq!(state(client)?, "another table has the name of the target");
+    client.batch_execute("select lockstep.attach()")?;
+    assert_eq!(state(client)?, "active");
+    expect_rooms(client, "insert into guests values (2, 2, true)", &[2])?;
     let mut other = with_rooms("exchange_both_kept", &tables)?;
     let other = &mut other;
     other.batch_execute(&exchange("rooms"))?;
@@ -284,5 +287,51 @@ fn a_partition_with_a_definition_of_its_own_is_said() -> Result<()> {
     client.batch_execute("select lockstep.remove_cache_column('rooms', 'has_guest')")?;
     assert_eq!(triggers_on(&mut client, "guests")?, 0);
     client.batch_execute(add)?;
+    Ok(())
+}
+
+/// As after a restore into a database whose definitions are still there: the tables are new, their triggers are of the old ones.
+#[test]
+fn tables_created_again_are_not_left_alone() -> Result<()> {
+    let mut client = with_rooms("exchange_again", ROOMS_AND_GUESTS)?;
+    let client = &mut client;
+    let triggers: String = client
+        .query_one(
+            "select string_agg(pg_get_triggerdef(oid), '; ') from pg_trigger where tgname ~ '^lockstep' and tgrelid in ('rooms'::regclass, 'guests'::regclass)",
+            &[],
+        )?
+        .get(0);
+    client.batch_execute(&format!(
+        "drop table rooms, guests; {ROOMS_AND_GUESTS} insert into rooms select generate_series(1, 6), false; {triggers}"
+    ))?;
+    assert_eq!(state(client)?, "another table has the name of the target");
+    for (write, code) in [
+        ("insert into guests values (1, 1, true)", "55000"),
+        ("update rooms set id = 9 where id = 1", "55000"),
+        ("insert into rooms values (9)", "42P01"),
+    ] {
+        let error = error_of(client, write)?;
+        assert_eq!(error.code().code(), code, "{write}: {error}");
+    }
+    client.batch_execute("select lockstep.attach()")?;
+    assert_eq!(state(client)?, "active");
+    expect_rooms(client, "insert into guests values (1, 1, true)", &[1])
+}
+
+/// A table with the name of one that was dropped may belong to somebody else.
+#[test]
+fn another_role_takes_the_name_of_a_dropped_table() -> Result<()> {
+    let mut client = with_rooms("exchange_stranger", ROOMS_AND_GUESTS)?;
+    let client = &mut client;
+    client.batch_execute(
+        "grant create on schema public to public; create role exchange_owner; create role exchange_stranger;
+         alter table rooms owner to exchange_owner; alter table guests owner to exchange_owner;
+         drop table rooms cascade; set role exchange_stranger; create table rooms (id bigint primary key, has_guest boolean); set role exchange_owner;
+         select lockstep.attach(features => '{feature_flags}'); select lockstep.attach()"
+    )?;
+    client.batch_execute("reset role")?;
+    assert_eq!(state(client)?, "another table has the name of the target");
+    assert_eq!(triggers_on(client, "rooms")?, 0);
+    client.batch_execute("insert into guests values (1, 1, true)")?;
     Ok(())
 }

@@ -3,7 +3,8 @@
 use anyhow::Result;
 use postgres::Client;
 
-use crate::writes::{expect_rooms, with_rooms};
+use crate::surface::refusal::error_of;
+use crate::writes::{DEFINE, expect_rooms, with_rooms};
 
 const PARTITIONED: &str = "
 create table rooms (id bigint primary key, has_guest boolean);
@@ -145,4 +146,51 @@ fn a_partition_has_a_trigger_with_a_name_of_ours() -> Result<()> {
         "insert into guests_south_low values (2, 2, true, 'south')",
         &[2],
     )
+}
+
+/// Rows that are elsewhere, or gone after a crash, change without any trigger here.
+#[test]
+fn partitions_that_cannot_be_maintained_show_in_the_state() -> Result<()> {
+    let tables = PARTITIONED.replace(" references rooms", "");
+    let mut client = with_rooms("writes_partition_storage", &tables)?;
+    client.batch_execute(
+        "create foreign data wrapper nowhere; create server nowhere foreign data wrapper nowhere;
+         create foreign table guests_far (id bigint, room_id bigint, present boolean not null, region text not null) server nowhere",
+    )?;
+    let state = |client: &mut Client| -> Result<String> {
+        let row = client.query_one("select state from lockstep.cache_columns", &[])?;
+        Ok(row.get(0))
+    };
+    for (change, expected, undo) in [
+        (
+            "alter table guests attach partition guests_far for values in ('far')",
+            "partition \"public.guests_far\" is a foreign table",
+            "alter table guests detach partition guests_far",
+        ),
+        (
+            "alter table guests_south_low set unlogged",
+            "unlogged table \"public.guests_south_low\" cannot be the source of a cache column",
+            "alter table guests_south_low set logged",
+        ),
+    ] {
+        client.batch_execute(change)?;
+        assert_eq!(state(&mut client)?, expected);
+        // It skips this column and does not fail for the others.
+        client.batch_execute("select lockstep.attach()")?;
+        assert_eq!(state(&mut client)?, expected);
+        // The other partitions are maintained as before.
+        client.batch_execute("insert into guests_north values (1, 1, true, 'north')")?;
+        let kept = "select has_guest from rooms where id = 1";
+        assert!(client.query_one(kept, &[])?.get::<_, bool>(0), "{change}");
+        let error = error_of(
+            &mut client,
+            &format!("begin; select lockstep.remove_cache_column('rooms', 'has_guest'); {DEFINE}"),
+        )?;
+        assert_eq!(error.code().code(), "0A000", "{change}: {error}");
+        client.batch_execute(&format!(
+            "rollback; {undo}; delete from guests; select lockstep.attach()"
+        ))?;
+        assert_eq!(state(&mut client)?, "active");
+    }
+    Ok(())
 }

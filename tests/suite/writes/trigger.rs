@@ -156,3 +156,31 @@ fn trigger_on_the_target_contradicts_a_flush_of_two_definitions() -> Result<()> 
     assert_eq!((row.get(0), row.get(1), row.get(2)), (false, false, false));
     Ok(())
 }
+
+/// A rule that replaces updates also replaces those of the column.
+#[test]
+fn rule_on_the_target_shows_in_the_state() -> Result<()> {
+    let mut client = with_rooms("writes_rule", ROOMS_AND_GUESTS)?;
+    let state = "select state from lockstep.cache_columns";
+    for (rule, expected) in [
+        ("on insert to rooms do also nothing", "active"),
+        ("on update to rooms do also select 1", "active"),
+        (
+            "on update to rooms where new.id = 3 do instead nothing",
+            "rule on the target replaces its writes",
+        ),
+        (
+            "on update to rooms do instead delete from rooms where id = old.id",
+            "rule on the target replaces its writes",
+        ),
+    ] {
+        client.batch_execute(&format!("create rule odd as {rule}"))?;
+        let found: String = client.query_one(state, &[])?.get(0);
+        assert_eq!(found, expected, "{rule}");
+        client.batch_execute("select lockstep.attach(); alter table rooms disable rule odd")?;
+        let found: String = client.query_one(state, &[])?.get(0);
+        assert_eq!(found, "active", "{rule}, disabled");
+        client.batch_execute("drop rule odd on rooms")?;
+    }
+    Ok(())
+}

@@ -128,8 +128,8 @@ errors! {
     NotInstalledOn { trigger: String, table: String } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!("trigger \"{trigger}\" is not one that lockstep installed on \"{table}\""),
-        "The definition it names has another source table.",
-        "Drop the trigger; only lockstep.add_cache_column and lockstep.attach install triggers.",
+        "The definition it names is of another table.",
+        "If the table was restored or created again, call lockstep.attach, which installs its own; else drop the trigger.",
     ),
     DefinitionMissing { id: i32 } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

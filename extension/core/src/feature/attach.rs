@@ -35,6 +35,10 @@ pub(crate) fn attach(schema: &str, scope: &Scope) -> Result<Answer> {
     let (tables, done) = match (features?, gates?) {
         (Some(features), Some(gates)) => ([features, gates], "changes are recorded"),
         (None, None) => {
+            if let Some(name) = taken_name(schema) {
+                let name = quote_qualified_identifier(schema, &name);
+                return answer("skipped", format!("\"{name}\" is not a table"));
+            }
             if !may_create_in(schema) {
                 return answer(
                     "skipped",
@@ -100,6 +104,17 @@ fn create(schema: &str) -> Result<[Relation; 2]> {
         Relation::find_table(schema, FEATURES)?.ok_or_else(missing)?,
         Relation::find_table(schema, GATES)?.ok_or_else(missing)?,
     ])
+}
+
+/// One of the two names, if a view or the like has it.
+fn taken_name(schema: &str) -> Option<String> {
+    let query = Statement::new(
+        "select c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+          where n.nspname = $1 and c.relname in ($2, $3) order by 1 limit 1",
+        &[pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID],
+    );
+    let arguments = [schema, FEATURES, GATES].map(datum);
+    with_catalog_path(|| connected(|| query.text(&arguments)))
 }
 
 fn may_create_in(schema: &str) -> bool {

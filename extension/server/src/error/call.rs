@@ -39,7 +39,7 @@ errors! {
     ),
     NotPositive { name: &'static str } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
-        format!("{name} must be positive and finite"),
+        format!("{name} must be positive, and at most 1000 years"),
         "It is the time from now on for which something lasts.",
         "For example: '1 hour'.",
     ),
@@ -85,9 +85,12 @@ pub fn check_finite(time: &TimestampWithTimeZone, name: &'static str) -> Result<
     }
 }
 
+/// 1000 years in microseconds: it can be added to the time, and subtracted from it.
+const LONGEST: i128 = 1000 * 366 * 24 * 3_600_000_000;
+
 /// Checks a time for which something lasts. All fields of an infinite interval have their greatest values.
 pub fn check_positive(span: &Interval, name: &'static str) -> Result<()> {
-    match span.as_micros() > 0 && span.months() < i32::MAX {
+    match (1..=LONGEST).contains(&span.as_micros()) {
         true => Ok(()),
         false => Err(ServerError::NotPositive { name }.into()),
     }

@@ -72,6 +72,12 @@ errors! {
         "Triggers of the parent do not fire for rows of its children, so their changes would be missed.",
         "Use declarative partitioning, or a source without children.",
     ),
+    ForeignPartition { partition: String } => (
+        ERRCODE_FEATURE_NOT_SUPPORTED,
+        format!("partition \"{partition}\" is a foreign table"),
+        "Its rows are on another server, where other sessions change them without any trigger here.",
+        "Detach it, or name tables without foreign partitions.",
+    ),
     TriggerName { table: String, trigger: String } => (
         ERRCODE_DUPLICATE_OBJECT,
         format!("trigger \"{trigger}\" of table {table} does not belong to lockstep"),

@@ -322,6 +322,8 @@ fn partitions(oid: u32) -> Vec<Part> {
                 owner: class.owner,
                 name: quote_qualified_identifier(class.schema(), class.name),
                 is_partitioned: class.kind == 'p',
+                is_unlogged: class.persistence == 'u',
+                is_foreign: class.kind == 'f',
             });
         }
     }

@@ -46,6 +46,8 @@ pub struct Part {
     /// The qualified name, quoted where necessary.
     pub name: String,
     pub is_partitioned: bool,
+    pub(super) is_unlogged: bool,
+    pub(super) is_foreign: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -161,8 +163,24 @@ impl Relation {
         }
     }
 
-    pub fn is_unlogged(&self) -> bool {
-        self.persistence == 'u'
+    /// It, or one of its partitions, if that is empty after a crash.
+    pub fn unlogged_table(&self) -> Option<String> {
+        if self.persistence == 'u' {
+            return Some(self.qualified_name());
+        }
+        let part = self.partitions.iter().find(|part| part.is_unlogged)?;
+        Some(part.name.clone())
+    }
+
+    /// Checks that all its rows are on this server.
+    pub fn check_has_no_foreign_partition(&self) -> Result<()> {
+        match self.partitions.iter().find(|part| part.is_foreign) {
+            Some(part) => Err(HostError::ForeignPartition {
+                partition: part.name.clone(),
+            }
+            .into()),
+            None => Ok(()),
+        }
     }
 
     /// The columns of the primary key, in order.

@@ -36,8 +36,31 @@ pub(crate) use token::{Refresh, StoredTokens};
 pub(crate) struct Condition {
     /// The version of the extension; empty if it is not installed.
     pub(crate) extension: String,
-    /// It accepts no writes.
-    pub(crate) is_standby: bool,
+    pub(crate) writes: Writes,
+}
+
+/// Whether the database accepts writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writes {
+    Accepted,
+    Standby,
+    /// Sessions begin read-only, by a setting of the server, the database or the role.
+    ReadOnly,
+}
+
+impl Writes {
+    /// What the database is if it accepts none, and what helps.
+    pub(crate) fn refusal(self) -> Option<&'static str> {
+        match self {
+            Self::Accepted => None,
+            Self::Standby => {
+                Some("a standby: name all its hosts, and target_session_attrs=read-write")
+            }
+            Self::ReadOnly => Some(
+                "read-only: default_transaction_read_only is on, for the server, the database or the role",
+            ),
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -70,11 +93,20 @@ impl SlackDatabase {
     pub(crate) async fn condition(&self) -> Result<Condition, Error> {
         let statement = "
             select coalesce((select e.extversion from pg_catalog.pg_extension e where e.extname = 'lockstep_slack'), ''),
-                   pg_catalog.pg_is_in_recovery()";
+                   pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only') = 'on'";
         let row = self.ask_one(statement, &[]).await?;
+        let writes = match (row.try_get(1)?, row.try_get(2)?) {
+            (true, _) => Writes::Standby,
+            (false, true) => Writes::ReadOnly,
+            (false, false) => Writes::Accepted,
+        };
+        if writes == Writes::ReadOnly {
+            // A session keeps the setting that it began with.
+            self.pool.close_idle();
+        }
         Ok(Condition {
             extension: row.try_get(0)?,
-            is_standby: row.try_get(1)?,
+            writes,
         })
     }
 

@@ -109,7 +109,7 @@ async fn refused(spool: &Spool, number: u64, entry: &Entry) {
 
 async fn is_there(app: &App) -> bool {
     match app.database.condition().await {
-        Ok(condition) => !condition.is_standby,
+        Ok(condition) => condition.writes.refusal().is_none(),
         Err(error) => {
             debug!(error = %error.report(), "the database is still away");
             false

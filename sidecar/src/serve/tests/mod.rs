@@ -138,6 +138,11 @@ fn ssl_check_is_strict() {
             (StatusCode::OK, String::new()),
             "{kind} {body}"
         );
+        assert_eq!(
+            send(signed(COMMANDS, kind, body.as_bytes())),
+            (StatusCode::OK, String::new()),
+            "signed: {kind} {body}"
+        );
     }
     for (kind, body) in [
         (FORM, "ssl_check=0"),

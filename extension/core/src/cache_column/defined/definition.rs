@@ -207,6 +207,14 @@ impl Condition {
         &self.constant
     }
 
+    /// An enum still has the label that it is compared with.
+    pub(super) fn check_label(&self) -> Result<()> {
+        match self.column.is_enum() {
+            true => canonical(&self.column, &self.constant).map(drop),
+            false => Ok(()),
+        }
+    }
+
     /// The condition as SQL on the row called `row`.
     fn sql(&self, row: &str) -> String {
         let Self {
@@ -240,8 +248,21 @@ impl Resolved {
         self.source.check_trigger_names()
     }
 
-    /// Requirements for adding a definition, which need not hold later: dropping an index makes flushes slow, but not wrong. Also
-    /// rewrites the match to mean the same in every session.
+    /// What DDL may change later: all rows are here and outlive a crash, and an enum still has the label of a match.
+    pub(crate) fn check_lasting(&self) -> Result<()> {
+        self.conditions
+            .iter()
+            .try_for_each(Condition::check_label)?;
+        self.target.check_has_no_foreign_partition()?;
+        self.source.check_has_no_foreign_partition()?;
+        match self.source.unlogged_table() {
+            Some(table) => Err(CacheColumnError::UnloggedSource { table }.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Requirements for adding a definition, some of which need not hold later: dropping an index makes flushes slow, but not wrong.
+    /// Also rewrites the match to mean the same in every session.
     pub(crate) fn prepare_to_install(&mut self) -> Result<()> {
         self.check_trigger_names()?;
         if !self.source.has_index_starting_with(&self.key.name) {
@@ -251,12 +272,7 @@ impl Resolved {
             }
             .into());
         }
-        if self.source.is_unlogged() {
-            return Err(CacheColumnError::UnloggedSource {
-                table: self.source.qualified_name(),
-            }
-            .into());
-        }
+        self.check_lasting()?;
         for condition in &mut self.conditions {
             let name = &condition.column.name;
             condition.constant = canonical(&condition.column, &condition.constant)?;

@@ -29,6 +29,7 @@ pub(crate) struct Test {
 impl Test {
     /// The test of a condition on a table, where the column may have another number.
     pub(crate) fn new(condition: &Condition, column: &Column) -> Result<Self> {
+        condition.check_label()?;
         let of_type = column.comparison_oid();
         // A NUL cannot occur in a text that PostgreSQL has stored.
         let text = CString::new(condition.constant().replace('\0', "")).unwrap_or_default();

@@ -4,6 +4,7 @@ use super::builtin::{BUILTINS, Builtin, SOURCES, TARGET, find_source};
 use super::drift::wrong_today;
 use super::install::{add, clear, remove, switch_trigger, update};
 use super::repair::{Mended, mend, move_to, would_mend};
+use super::state::holder_of;
 use crate::cache_column::defined::{Definition, installed_on};
 use crate::error::{Result, ServerError};
 use lockstep_server::host::{Answer, Relation, Scope, check_is_owner, locks};
@@ -109,7 +110,7 @@ impl HostTables {
         for definition in Definition::all()? {
             let names = [&definition.target_name, &definition.source_name];
             let tables = [definition.target, definition.source].map(Relation::describe);
-            let tables: Vec<&Relation> = tables.iter().flatten().collect();
+            let mut tables: Vec<&Relation> = tables.iter().flatten().collect();
             let is_builtin = definition.origin == "attach"
                 && self.target.is_some()
                 && self.source.is_some()
@@ -117,6 +118,9 @@ impl HostTables {
                     || definition.target_name == [self.schema.as_str(), TARGET]);
             let is_here = names.iter().any(|name| name.first() == Some(&self.schema))
                 || tables.iter().any(|table| table.schema() == self.schema);
+            // Tables that have taken over a name may be somebody else's.
+            let holders = names.map(|name| holder_of(name));
+            tables.extend(holders.iter().flatten().flatten());
             if is_builtin || !is_here || !tables.iter().all(|table| self.is_concerned(table)) {
                 continue;
             }

@@ -142,6 +142,9 @@ pub(super) fn move_to(
         return Ok(Mended::Unfit(error.message()));
     }
     take_down(definition)?;
+    // A restore may have brought triggers with the number that the definition had.
+    clear(target.oid)?;
+    clear(source.oid)?;
     let parts = source.partitions.iter().chain(&target.partitions);
     for part in parts.filter(|part| [definition.source, definition.target].contains(&part.oid)) {
         strip(part)?;

@@ -71,22 +71,26 @@ pub(super) fn examine(definition: &Definition) -> Result<State> {
         ("target", definition.target, &definition.target_name),
         ("source", definition.source, &definition.source_name),
     ];
-    for (side, oid, _) in sides {
-        if let Err(error) = Relation::describe(oid)
+    let mut exchanged = None;
+    for (side, oid, name) in sides {
+        if holder_of(name)?.is_some_and(|holder| holder.oid != oid) {
+            exchanged = exchanged.or(Some(State::Exchanged(side)));
+        } else if let Err(error) = Relation::describe(oid)
             && matches!(error.topic(), Some(HostError::NoSuchTable { .. }))
         {
             return Ok(State::Dropped(side));
         }
     }
-    for (side, oid, name) in sides {
-        if holder_of(name)?.is_some_and(|holder| holder.oid != oid) {
-            return Ok(State::Exchanged(side));
-        }
+    if let Some(exchanged) = exchanged {
+        return Ok(exchanged);
     }
     let resolved = match definition.clone().resolve() {
         Ok(resolved) => resolved,
         Err(error) => return Ok(State::Unfit(unfit(definition, error)?)),
     };
+    if let Err(error) = resolved.check_lasting() {
+        return Ok(State::Unfit(error.message()));
+    }
     let work = work(resolved)?;
     if !work.flawed.is_empty()
         && let Err(error) = work.resolved.check_trigger_names()
@@ -96,9 +100,9 @@ pub(super) fn examine(definition: &Definition) -> Result<State> {
     if !work.flawed.is_empty() || !work.came().is_empty() || !work.went.is_empty() {
         return Ok(State::Mendable(Box::new(work)));
     }
-    Ok(match has_deferred_trigger(&work.resolved) {
-        true => State::Unfit("deferred trigger on the target refuses its writes".to_owned()),
-        false => State::Active,
+    Ok(match obstacle(&work.resolved) {
+        Some(obstacle) => State::Unfit(obstacle),
+        None => State::Active,
     })
 }
 
@@ -183,14 +187,17 @@ fn unfit(definition: &Definition, error: Error) -> Result<String> {
     })
 }
 
-/// An application trigger that an update of the column defers: PostgreSQL does not let code that runs with another role's rights
-/// queue a deferred trigger.
-fn has_deferred_trigger(resolved: &Resolved) -> bool {
+/// What keeps the column from being written. An application trigger that an update of it defers: PostgreSQL does not let code that
+/// runs with another role's rights queue a deferred trigger. Or a rule that does something else instead of an update.
+fn obstacle(resolved: &Resolved) -> Option<String> {
     let query = Statement::new(
-        "select 'yes' from pg_trigger g
+        "select 'deferred trigger on the target refuses its writes' from pg_trigger g
           where g.tgrelid = any ($1::bigint[]::oid[]) and not g.tgisinternal and g.tgenabled <> 'D' and g.tginitdeferred
             and g.tgtype & 16 <> 0 and (g.tgattr::text = '' or exists (
               select from pg_attribute a where a.attrelid = g.tgrelid and a.attname = $2 and a.attnum = any (g.tgattr::smallint[])))
+         union all
+         select 'rule on the target replaces its writes' from pg_rewrite r
+          where r.ev_class = any ($1::bigint[]::oid[]) and r.ev_type = '2' and r.is_instead and r.ev_enabled <> 'D'
           limit 1",
         &[pg_sys::INT8ARRAYOID, pg_sys::TEXTOID],
     );
@@ -198,5 +205,5 @@ fn has_deferred_trigger(resolved: &Resolved) -> bool {
     let parts = target.partitions.iter().map(|part| part.oid);
     let tables: Vec<i64> = parts.chain([target.oid]).map(i64::from).collect();
     let arguments = [datum(tables), datum(resolved.column.name.clone())];
-    with_catalog_path(|| connected(|| query.text(&arguments))).is_some()
+    with_catalog_path(|| connected(|| query.text(&arguments)))
 }

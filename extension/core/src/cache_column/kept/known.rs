@@ -13,8 +13,14 @@ pub(super) fn table_fired_on(trigger: &PgTrigger, whole: &Relation) -> Result<Re
     if table.to_u32() == whole.oid {
         return Ok(whole.clone());
     }
+    part_fired_on(trigger, whole.oid)
+}
+
+/// The same where `whole` may be gone, as after a restore that created its tables again: then the trigger belongs to no definition.
+pub(super) fn part_fired_on(trigger: &PgTrigger, whole: u32) -> Result<Relation> {
+    let table = trigger.relid().map_err(ServerError::catalog)?;
     let relation = Relation::describe(table.to_u32())?;
-    if relation.ancestors.contains(&whole.oid) {
+    if relation.ancestors.contains(&whole) {
         return Ok(relation);
     }
     Err(CacheColumnError::NotInstalledOn {

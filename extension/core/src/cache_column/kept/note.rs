@@ -2,9 +2,9 @@
 
 use super::flush;
 use super::keeper::keeper;
-use super::known::{definition_argument, definition_arguments, table_fired_on};
+use super::known::{definition_argument, definition_arguments, part_fired_on, table_fired_on};
 use super::pending::{self, Change};
-use crate::cache_column::defined::{FLUSH, Test};
+use crate::cache_column::defined::{Definition, FLUSH, Test};
 use crate::error::{HostError, OrRaise, Result};
 use lockstep_server::host::{IntegerWidth, Known};
 use lockstep_server::row::{Row, Stored, is_logical_worker, is_replica};
@@ -37,8 +37,12 @@ fn note_arrived<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
     let noting = match Noting::by(trigger, Side::Target) {
-        // This table exists, so the source is gone and no row has a match any more; new rows have already been set to false.
+        // If this is the target, the source is gone and no row has a match any more; new rows have already been set to false.
         Err(error) if matches!(error.topic(), Some(HostError::NoSuchTable { .. })) => {
+            let definition = definition_argument(trigger)
+                .and_then(Definition::load)
+                .or_raise();
+            part_fired_on(trigger, definition.target).or_raise();
             return Ok(None);
         }
         noting => noting.or_raise(),
@@ -92,10 +96,13 @@ impl Noting {
         let mut learned = Vec::new();
         for definition in definitions {
             match Self::learn(trigger, side, definition) {
-                // This table exists, so the target is gone and there is nothing to maintain.
+                // If this is the source, the target is gone and there is nothing to maintain.
                 Err(error)
                     if side == Side::Source
-                        && matches!(error.topic(), Some(HostError::NoSuchTable { .. })) => {}
+                        && matches!(error.topic(), Some(HostError::NoSuchTable { .. })) =>
+                {
+                    part_fired_on(trigger, Definition::load(definition)?.source)?;
+                }
                 noting => learned.push(noting?),
             }
         }
