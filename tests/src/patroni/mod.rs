@@ -125,7 +125,7 @@ impl Patroni {
         config
     }
 
-    /// The same as a connection string of keywords.
+    /// The same as a connection string of keywords. The path in it is for tests/sweep, which finds sidecars by their server's.
     pub fn address(&self, database: &str) -> String {
         let hosts = [LOOPBACK; NODES].join(",");
         let ports: Vec<String> = self
@@ -134,9 +134,10 @@ impl Patroni {
             .map(|node| node.port().to_string())
             .collect();
         format!(
-            "host={hosts} port={} user={SUPERUSER} password={} dbname={database} target_session_attrs=read-write",
+            "host={hosts} port={} user={SUPERUSER} password={} dbname={database} target_session_attrs=read-write application_name='{}'",
             ports.join(","),
-            self.password
+            self.password,
+            self.nodes[0].socket().display(),
         )
     }
 

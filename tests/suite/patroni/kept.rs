@@ -19,15 +19,12 @@ use crate::service_account::number;
 
 pub(crate) fn assert_kept(patroni: &Patroni, scene: &mut Scene, load: &Load) -> Result<()> {
     let mut client = patroni.connect(DATABASE)?;
-    let begun = Instant::now();
     settle(&mut client)?;
-    writeln!(stderr(), "patroni: settled after {:.1?}", begun.elapsed())?;
     assert_in_lockstep(&mut client)?;
     assert_written(&mut client, load)?;
     assert_done(&mut client, load)?;
     assert_told(&mut client, &scene.slack, &scene.channels, load)?;
     assert_counted(&mut client, scene.run)?;
-    writeln!(stderr(), "patroni: counted after {:.1?}", begun.elapsed())?;
     assert_everywhere(patroni, &mut client)?;
     writeln!(
         stderr(),

@@ -26,6 +26,9 @@ const LEASE_HAS_ENDED: SqlState = SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE;
 /// A moment between what one client does and the next, so that the machine has time for the others.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// Slack takes 300 messages per minute in one workspace, and there are two who publish.
+const OF_WEBHOOKS: Duration = Duration::from_millis(450);
+
 pub(crate) struct Load {
     config: Config,
     bases: Vec<String>,
@@ -243,8 +246,7 @@ impl Load {
                     sleep(PAUSE);
                 }
                 self.published.note((project, number))?;
-                // Slack takes one message per channel and second.
-                sleep(Duration::from_millis(80));
+                sleep(OF_WEBHOOKS);
             }
         }
         Ok(())
@@ -268,7 +270,7 @@ fn go_on(all: &[&AtomicUsize]) -> Result<()> {
     while counts()
         .iter()
         .zip(&before)
-        .any(|(now, before)| *now < before + 20)
+        .any(|(now, before)| *now < before + 10)
     {
         ensure!(
             begun.elapsed() < PATIENCE,

@@ -14,7 +14,6 @@ use crate::slack_app::{self, install};
 
 pub(crate) const DATABASE: &str = "app";
 
-/// Enough for the load at Slack's pace of one message per channel and second.
 pub(crate) const PROJECTS: i64 = 30;
 
 pub(crate) const ROWS: i64 = 30_000;
@@ -59,10 +58,8 @@ impl Scene {
         let mut serving = Vec::new();
         let mut working = Vec::new();
         let token = format!("--gitlab-token={TOKEN}");
-        // All channels are in one workspace.
-        let arguments = [&*token, "--workspace-rate=6000"];
         for _ in 0..2 {
-            serving.push(slack_app::Sidecar::start(&address, &slack, &arguments)?);
+            serving.push(slack_app::Sidecar::start(&address, &slack, &[&token])?);
             let mut sidecar = work::Sidecar::start(&address, &["--lease=5"])?;
             // Nobody reads its log, which must not block it.
             drop(sidecar.0.stderr.take());

@@ -56,7 +56,7 @@ impl Watch {
         })
     }
 
-    /// Waits for the next leader, and until everything has gone on with it.
+    /// Waits for the next leader, and until everything continues with it.
     pub(crate) fn end(
         self,
         patroni: &Patroni,
