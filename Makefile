@@ -36,7 +36,7 @@ export LOCKSTEP_PG_CONFIG = $(PG_CONFIG)
 # it left and waits for them.
 guarded = set -m; trap 'kill -- -$$! 2>/dev/null; wait; tests/sweep' EXIT; $(1) & set +m; wait $$!
 
-.PHONY: help setup build sidecar demo test test-citus matrix bench fuzz reference docs check install package release deb dist clean
+.PHONY: help setup build sidecar demo test test-citus test-patroni matrix bench fuzz reference docs check install package release deb dist clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -64,6 +64,10 @@ test: build sidecar ## run every test against a private PostgreSQL
 
 test-citus: ## run the tests of a server with Citus (PG_CONFIG=/path/to/its/pg_config)
 	@$(MAKE) --no-print-directory test TEST=citus:: PG_CONFIG="$(PG_CONFIG)"
+
+test-patroni: ## run the tests of failovers, with Patroni and etcd, which it installs
+	@PG_CONFIG="$(PG_CONFIG)" .ci/setup tests patroni
+	@$(MAKE) --no-print-directory test TEST=patroni:: PG_CONFIG="$(PG_CONFIG)"
 
 matrix: ## run every test against PostgreSQL 15, 16, 17 and 18 (VERSIONS="16 18" for some)
 	@$(call guarded,.ci/matrix $(or $(VERSIONS),15 16 17 18))

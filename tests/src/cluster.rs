@@ -285,7 +285,7 @@ impl Drop for Cluster {
 }
 
 /// Starts the process that waits for this one to end in any way, and then sweeps.
-fn watch() -> Result<Child> {
+pub(crate) fn watch() -> Result<Child> {
     command("sh")
         .args(["-c", "read -r _; exec \"$0\""])
         .arg(sweep_script())

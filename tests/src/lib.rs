@@ -1,5 +1,5 @@
-//! Shared by tests, demo and bench: a private PostgreSQL cluster with the extension, a GitLab-shaped database, GitLab's webhooks,
-//! and a fake Slack.
+//! Shared by tests, demo and bench: a private PostgreSQL cluster with the extension, several under Patroni, a GitLab-shaped database,
+//! GitLab's webhooks, and a fake Slack.
 
 pub mod account;
 pub mod cluster;
@@ -12,6 +12,7 @@ mod installation;
 pub mod browser;
 pub mod gitlab;
 pub mod http;
+pub mod patroni;
 pub mod pgbouncer;
 pub mod slack;
 mod stand_in;

@@ -21,6 +21,7 @@ mod mallory;
 mod monitoring;
 mod notification;
 mod pass_through;
+mod patroni;
 mod pgbouncer;
 mod privilege;
 mod random;

@@ -5,6 +5,7 @@ mod libpq;
 use std::env;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -12,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_postgres::config::Host;
+use tokio_postgres::config::{Host, TargetSessionAttrs};
 use tokio_postgres::{AsyncMessage, Client, Config, Connection as PgConnection};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::debug;
@@ -56,6 +57,9 @@ pub(crate) const HELLO: Duration = Duration::from_millis(1_500);
 pub(crate) struct Address {
     /// One per host: a host that does not respond must not use up the time of the others.
     hosts: Vec<Config>,
+    /// Which of them was the primary the last time. Only one can be, and a host before it that is gone without an answer would cost
+    /// each new session its timeout.
+    primary: Arc<AtomicUsize>,
     tls: MakeRustlsConnect,
     is_pooled: bool,
     outage: Arc<Outage>,
@@ -74,6 +78,7 @@ impl Address {
         config.keepalives_interval(GONE / 2);
         Ok(Self {
             hosts: one_by_one(&config),
+            primary: Arc::default(),
             tls: tls::connector(&wanted)?,
             is_pooled: false,
             outage: Arc::default(),
@@ -120,13 +125,14 @@ impl Address {
     ) -> Result<(Client, JoinHandle<()>), Error> {
         let mut failure = Error::Silent;
         let begun = Instant::now();
-        for host in &self.hosts {
+        for (place, host) in self.in_turn() {
             let patience = host.get_connect_timeout().copied();
             let connecting = host.connect(self.tls.clone());
             // The driver's own timeout does not include the server's startup response.
             match timeout(patience.unwrap_or(CONNECT_TIMEOUT), connecting).await {
                 Ok(Ok((client, connection))) => {
                     debug!(server = name_of(host), "connected");
+                    self.primary.store(place, Ordering::Relaxed);
                     self.answered(begun);
                     return Ok((client, tokio::spawn(serve(connection, wake))));
                 }
@@ -141,6 +147,18 @@ impl Address {
         }
         self.note(&failure);
         Err(failure)
+    }
+
+    /// The hosts with their places, the last primary first. Where any server will do, they come in the order of the URL.
+    fn in_turn(&self) -> impl Iterator<Item = (usize, &Config)> {
+        let asks_for_primary =
+            |host: &Config| host.get_target_session_attrs() == TargetSessionAttrs::ReadWrite;
+        let first = match self.hosts.iter().all(asks_for_primary) {
+            true => self.primary.load(Ordering::Relaxed),
+            false => 0,
+        };
+        let places = self.hosts.iter().enumerate();
+        places.clone().skip(first).chain(places.take(first))
     }
 
     /// Notes that a call has failed, if it is since the database is away.
@@ -264,8 +282,12 @@ fn one_by_one(config: &Config) -> Vec<Config> {
 
 #[cfg(test)]
 mod tests {
-    use super::Address;
+    use std::sync::atomic::Ordering;
+
     use secrecy::SecretString;
+
+    use super::Address;
+    use crate::error::Error;
 
     fn refusal(url: &str) -> Option<String> {
         let address = Address::new(Some(&SecretString::from(url)));
@@ -299,8 +321,23 @@ mod tests {
         assert!(text.contains("sslmode"), "{text}");
     }
 
+    /// The places of the hosts as they are tried, once the second was the primary.
+    fn turns(url: &str) -> Result<Vec<usize>, Error> {
+        let address = Address::new(Some(&SecretString::from(url)))?;
+        address.primary.store(1, Ordering::Relaxed);
+        Ok(address.in_turn().map(|(place, _)| place).collect())
+    }
+
     #[test]
-    fn server_is_named_without_user_and_password() -> Result<(), crate::error::Error> {
+    fn last_primary_is_tried_first() -> Result<(), Error> {
+        let url = "host=a,b,c dbname=gitlab target_session_attrs=read-write";
+        assert_eq!(turns(url)?, [1, 2, 0]);
+        assert_eq!(turns("host=a,b,c dbname=gitlab")?, [0, 1, 2]);
+        Ok(())
+    }
+
+    #[test]
+    fn server_is_named_without_user_and_password() -> Result<(), Error> {
         let url = SecretString::from("postgres://dba:secret@db.example:5433/gitlab");
         assert_eq!(Address::new(Some(&url))?.server(), "db.example:5433");
         Ok(())

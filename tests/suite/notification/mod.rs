@@ -29,7 +29,7 @@ mod publisher;
 mod quiet_hours;
 mod reminder;
 mod repeated;
-mod restart;
+pub(crate) mod restart;
 mod route;
 mod secret;
 mod settings;
