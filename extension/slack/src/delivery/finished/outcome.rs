@@ -21,7 +21,7 @@ kept! {
         retry: OwnStatement::new(
             // In a fixed order, for sessions that retry at the same time.
             "update lockstep_internal.slack_delivery d
-                set status = 'waiting', failures = 0, error = null, needed = null, done_at = null
+                set status = 'waiting', is_parked = false, failures = 0, error = null, needed = null, done_at = null
                from (select o.id from lockstep_internal.slack_delivery o
                       where o.status = 'failed' and o.schema = $1 and ($2 is null or o.integration_id = $2)
                       order by o.id for no key update) o
