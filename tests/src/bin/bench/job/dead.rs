@@ -28,7 +28,7 @@ pub(super) fn run(
     // Analyzed before it is filled, as a table is that has had few dead jobs so far.
     server.create_template(TEMPLATE, |client| {
         client.batch_execute(&format!(
-            "create extension lockstep; vacuum analyze;
+            "create extension lockstep; analyze;
              select count(lockstep.enqueue_job('A', unique_key => 'k' || n)) from generate_series(1, {jobs}) n;
              update lockstep_internal.job set status = 'dead', died_at = now()"
         ))?;

@@ -29,7 +29,7 @@ const WAITS: [(&str, &str); 2] = [
     (
         "team",
         "insert into lockstep_internal.slack_team_pace (schema, team_id, free_at)
-           select distinct 'public', c.team_id, clock_timestamp() + interval '4 minutes' from lockstep_internal.slack_channel c
+           select distinct 'public', c.team_id, now() + interval '4 minutes' from lockstep_internal.slack_channel c
              on conflict (schema, team_id, method) do update set free_at = excluded.free_at",
     ),
 ];
@@ -55,7 +55,9 @@ fn look(client: &mut Client, channels: u32) -> Result<f64> {
     for _ in 0..10 + channels / 500 {
         ensure!(client.query(&claim, &[])?.is_empty(), "one is due");
     }
-    client.batch_execute("vacuum analyze lockstep_internal.slack_delivery; vacuum analyze lockstep_internal.slack_channel")?;
+    for table in ["slack_delivery", "slack_channel"] {
+        client.batch_execute(&format!("vacuum analyze lockstep_internal.{table}"))?;
+    }
     let mut times = Vec::new();
     for _ in 0..LOOKS {
         let start = Instant::now();
