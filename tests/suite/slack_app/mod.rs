@@ -207,8 +207,11 @@ impl Sidecar {
 /// A command of the sidecar with the settings for Slack.
 pub(crate) fn command(name: &str, database_url: &str, slack: &FakeSlack) -> Command {
     let app = slack.app();
-    let mut command = Command::new(target().join("debug/lockstep-sidecar"));
+    // A suite that runs under nohup would hand it on that SIGHUP is ignored.
+    let mut command = Command::new("/usr/bin/env");
     command
+        .arg("--default-signal=HUP")
+        .arg(target().join("debug/lockstep-sidecar"))
         .arg(name)
         .env_clear()
         .env("DATABASE_URL", database_url)
