@@ -49,7 +49,7 @@ insert into lockstep_internal.slack_delivery (id, schema, event, integration_id,
   select n, 'public', n, 1, 1, n, n from generate_series({first}, {last}) n;
 insert into lockstep_internal.slack_message (channel, subject, ts, slack_channel) select n, 's', '1.2', 'C' from generate_series({first}, {last}) n;
 insert into lockstep_internal.slack_channel_trouble (schema, integration_id, team_id, channel, error)
-  select 'public', 1, 'A', '#x' || n, 'gone' from generate_series({first}, {last}) n;
+  select 'public', 1 + n % 100, 'A', '#x' || n, 'gone' from generate_series({first}, {last}) n;
 insert into lockstep_internal.slack_delivery (id, schema, event, integration_id, slack_integration_id, channel, lane, status, done_at) overriding system value
   select 100000 + n, 'public', n, case when n % 100 = 0 then 2 else 3 end, 1, n, n, case when n % 2 = 0 then 'failed' else 'delivered' end,
          now() - case when n % 50 < 2 then interval '2 days' else interval '1 minute' end from generate_series({first}, {last}) n;
@@ -150,6 +150,7 @@ fn calls() -> Vec<(&'static str, String)> {
             "limit_worker",
             call("select lockstep.limit_worker('L', 7, by => 'key')"),
         ),
+        ("cancel_job", call("select lockstep.cancel_job(5001)")),
         (
             "release_other_jobs",
             format!("select lockstep.release_other_jobs(1, {running})"),
@@ -164,6 +165,7 @@ fn calls() -> Vec<(&'static str, String)> {
             "start_runner, beside one that was lost",
             call("select count(*) from lockstep.claim_jobs(3, '{X}', 10)"),
         ),
+        ("sweep", call("select lockstep.sweep()")),
         ("sweep_slack", call("select lockstep.sweep_slack()")),
         (
             "retry_deliveries",
@@ -172,6 +174,10 @@ fn calls() -> Vec<(&'static str, String)> {
         (
             "delivery_results",
             format!("select count(*) from lockstep.delivery_results({running})"),
+        ),
+        (
+            "slack_channel_troubles",
+            call("select count(*) from lockstep.slack_channel_troubles('A', null, 1)"),
         ),
         (
             "set_slack_person",
