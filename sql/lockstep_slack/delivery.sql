@@ -16,10 +16,11 @@ select c.schema, c.team_id, c.channel, coalesce(w.waiting, 0) as waiting, w.olde
      where o.status <> 'waiting' and o.done_at > (select pg_catalog.clock_timestamp() - interval '1 hour') group by o.channel
   ) h on h.channel = c.id
   left join lockstep_internal.slack_delivery d on d.id = w.first
-  left join lateral (
-    select o.error, o.needed from lockstep_internal.slack_channel_trouble o
-     where o.schema = c.schema and o.team_id = c.team_id and o.channel = c.channel order by o.last_at desc limit 1
-  ) t on true
+  -- Not once for each channel: no index has the troubles of one.
+  left join (
+    select distinct on (o.schema, o.team_id, o.channel) o.schema, o.team_id, o.channel, o.error, o.needed
+      from lockstep_internal.slack_channel_trouble o order by o.schema, o.team_id, o.channel, o.last_at desc
+  ) t on t.schema = c.schema and t.team_id = c.team_id and t.channel = c.channel
  where w.channel is not null or h.channel is not null or t.error is not null;
 comment on view lockstep.slack_delivery_status is
   'channels of Slack that deliveries wait for, that got a message within the last hour, or that cannot be reached; held: until when nothing is sent';

@@ -108,6 +108,13 @@ create table lockstep_internal.slack_channel (
   leased_until timestamptz,
   delivery bigint,
   subject text,
+  -- Where very many channels wait, those that wait long are parked: until their own time, or until the workspace may send.
+  parked text
+    constraint slack_channel_parked_check check (parked in ('time', 'team')),
+  -- For the indexes of parked channels. Null in all others, so that an update of these writes no index.
+  due_at timestamptz generated always as (case when parked = 'time' then greatest(not_before, leased_until) end) stored,
+  team_due_at timestamptz generated always as (case when parked = 'team' then greatest(not_before, leased_until) end) stored,
+  parked_paced_at timestamptz generated always as (case when parked is not null then paced_at end) stored,
   constraint slack_channel_key unique (schema, team_id, channel),
   constraint slack_channel_same_as_check check (same_as <> id),
   constraint slack_channel_lease_check check ((lease is null) = (leased_until is null) and (lease is null) = (delivery is null))
@@ -115,6 +122,9 @@ create table lockstep_internal.slack_channel (
 comment on table lockstep_internal.slack_channel is
   'channels that ever got a message, by each name they are called; one row of each has its pace and who sends to it';
 create index slack_channel_slack_id_idx on lockstep_internal.slack_channel (slack_id, team_id) where slack_id is not null;
+create index slack_channel_due_at_idx on lockstep_internal.slack_channel (schema, due_at) where due_at is not null;
+create index slack_channel_team_due_at_idx on lockstep_internal.slack_channel (schema, team_id, team_due_at) where team_due_at is not null;
+create index slack_channel_parked_paced_at_idx on lockstep_internal.slack_channel (schema, parked_paced_at) where parked_paced_at is not null;
 select pg_catalog.pg_extension_config_dump('lockstep_internal.slack_channel', '');
 select pg_catalog.pg_extension_config_dump('lockstep_internal.slack_channel_id_seq', '');
 
@@ -127,9 +137,13 @@ create table lockstep_internal.slack_team_pace (
   -- Slack counts per method: chat.update has a lower limit.
   method text not null default 'chat.postMessage'
     constraint slack_team_pace_method_check check (pg_catalog.length(method) <= 255),
+  -- Whether channels are parked until the workspace may send.
+  has_parked boolean not null default false,
+  parked_free_at timestamptz generated always as (case when has_parked then free_at end) stored,
   constraint slack_team_pace_pkey primary key (schema, team_id, method)
 ) with (fillfactor = 50);
 comment on table lockstep_internal.slack_team_pace is 'the pace of each workspace, over all of its channels and all sidecars';
+create index slack_team_pace_parked_free_at_idx on lockstep_internal.slack_team_pace (schema, parked_free_at) where parked_free_at is not null;
 
 create table lockstep_internal.slack_delivery (
   id bigint generated always as identity
@@ -158,6 +172,8 @@ create table lockstep_internal.slack_delivery (
   not_before timestamptz,
   created_at timestamptz not null default pg_catalog.clock_timestamp(),
   done_at timestamptz,
+  -- It was found waiting when its lane was parked, and is claimed when that is due.
+  is_parked boolean not null default false,
   constraint slack_delivery_done_at_check check ((status = 'waiting') = (done_at is null))
 ) with (
   -- As with jobs: most of the table is finished a moment later.
@@ -166,6 +182,7 @@ create table lockstep_internal.slack_delivery (
 comment on table lockstep_internal.slack_delivery is
   'an event for one channel of one integration; written by the functions of lockstep alone. What waits in a lane is sent in the order of the ids: of two publications the one whose transaction ended before the other began comes first';
 create index slack_delivery_waiting_idx on lockstep_internal.slack_delivery (lane, id) where status = 'waiting';
+create index slack_delivery_ready_idx on lockstep_internal.slack_delivery (lane, id) where status = 'waiting' and not is_parked;
 create index slack_delivery_event_idx on lockstep_internal.slack_delivery (event);
 create index slack_delivery_done_at_idx on lockstep_internal.slack_delivery (done_at) where status <> 'waiting';
 create index slack_delivery_failed_idx on lockstep_internal.slack_delivery (integration_id) where status = 'failed';

@@ -27,6 +27,15 @@ select n, case when n % 10 < 8 then 'W' else 'V' end, 'W', 'k' || n, '[]', 0, ca
   from generate_series({first}, {last}) n
  cross join lateral (select (array['waiting', 'running', 'dead', 'scheduled'])[1 + n % 4] as status) s";
 
+/// Keys with a limit, and what counts against it.
+const LIMITED: &str = "
+insert into lockstep_internal.job (id, worker, args, priority, run_at, status, runner, retries, keeps_dead, concurrency_key) overriding system value
+select 100000 + n, 'L', '[]', 0, now(), s.status, case s.status when 'running' then 2 end, 25, true, 'k' || n % 1000
+  from generate_series({first}, {last}) n
+ cross join lateral (select (array['waiting', 'running', 'blocked', 'waiting'])[1 + n % 4] as status) s;
+insert into lockstep_internal.worker_limit_use (worker, concurrency_key, jobs, started_at)
+select 'L', 'k' || n, 1, now() from generate_series({first}, {last}) n";
+
 const DELIVERIES: &str = r##"
 insert into lockstep_internal.slack_channel (id, schema, team_id, channel, lease, leased_until, delivery) overriding system value
   select n, 'public', 'A', '#x' || n, case when n % 100 = 0 then 7 end, case when n % 100 = 0 then now() + interval '1 hour' end,
@@ -40,11 +49,19 @@ insert into lockstep_internal.slack_delivery (id, schema, event, integration_id,
   select n, 'public', n, 1, 1, n, n from generate_series({first}, {last}) n;
 insert into lockstep_internal.slack_message (channel, subject, ts, slack_channel) select n, 's', '1.2', 'C' from generate_series({first}, {last}) n;
 insert into lockstep_internal.slack_channel_trouble (schema, integration_id, team_id, channel, error)
-  select 'public', 1, 'A', '#x' || n, 'gone' from generate_series({first}, {last}) n"##;
+  select 'public', 1 + n % 100, 'A', '#x' || n, 'gone' from generate_series({first}, {last}) n;
+insert into lockstep_internal.slack_delivery (id, schema, event, integration_id, slack_integration_id, channel, lane, status, done_at) overriding system value
+  select 100000 + n, 'public', n, case when n % 100 = 0 then 2 else 3 end, 1, n, n, case when n % 2 = 0 then 'failed' else 'delivered' end,
+         now() - case when n % 50 < 2 then interval '2 days' else interval '1 minute' end from generate_series({first}, {last}) n;
+insert into lockstep_internal.slack_message (channel, subject, ts, slack_channel, at)
+  select n, 'old', '1.2', 'C', now() - interval '15 days' from generate_series({first}, {last}) n where n % 50 = 0;
+insert into lockstep_internal.slack_channel (id, schema, team_id, channel, not_before, parked) overriding system value
+  select 100000 + n, 'public', 'A', '#p' || n, now() + interval '1 hour', case when n % 2 = 0 then 'time' else 'team' end from generate_series({first}, {last}) n;
+insert into lockstep_internal.slack_person (schema, team_id, user_id) select 'public', 'A', 'U' || n from generate_series({first}, {last}) n"##;
 
 /// Every hundredth number, up to a hundred of them, of those that leave this rest.
-fn numbers(rest: i64) -> Vec<i64> {
-    (1..=100).map(|n| n * 100 + rest).collect()
+fn numbers(rest: i64) -> [i64; 100] {
+    std::array::from_fn(|n| (n as i64 + 1) * 100 + rest)
 }
 
 fn array(numbers: &[i64]) -> String {
@@ -119,6 +136,67 @@ fn calls() -> Vec<(&'static str, String)> {
             call("select lockstep_api.delivery_wait(100000)"),
         ),
         (
+            "claim_jobs of a limited worker",
+            call("select count(*) from lockstep.claim_jobs(2, '{L}', 100)"),
+        ),
+        (
+            "complete_jobs of a limited worker",
+            format!(
+                "select lockstep.complete_jobs(2, {})",
+                array(&numbers(1).map(|it| it + 100_000))
+            ),
+        ),
+        (
+            "limit_worker",
+            call("select lockstep.limit_worker('L', 7, by => 'key')"),
+        ),
+        ("cancel_job", call("select lockstep.cancel_job(5001)")),
+        (
+            "release_other_jobs",
+            format!("select lockstep.release_other_jobs(1, {running})"),
+        ),
+        (
+            "enqueue_job, replacing",
+            call(
+                "select lockstep.enqueue_job('W', unique_key => 'k' || n, deduplicate => 'replace') from generate_series(5000, 5099) n",
+            ),
+        ),
+        (
+            "start_runner, beside one that was lost",
+            call("select count(*) from lockstep.claim_jobs(3, '{X}', 10)"),
+        ),
+        ("sweep", call("select lockstep.sweep()")),
+        ("sweep_slack", call("select lockstep.sweep_slack()")),
+        (
+            "retry_deliveries",
+            call("select lockstep.retry_deliveries(2)"),
+        ),
+        (
+            "delivery_results",
+            format!("select count(*) from lockstep.delivery_results({running})"),
+        ),
+        (
+            "slack_channel_troubles",
+            call("select count(*) from lockstep.slack_channel_troubles('A', null, 1)"),
+        ),
+        (
+            "set_slack_person",
+            call(
+                r#"select lockstep_api.set_slack_person('A', null, 'U500', '{"direct_messages": false}')"#,
+            ),
+        ),
+        ("status_history", call("select lockstep.status_history()")),
+        ("metrics_report", call("select lockstep.metrics_report()")),
+        (
+            "slack_delivery_status",
+            call("select count(*) from lockstep.slack_delivery_status"),
+        ),
+        (
+            "worker_status",
+            call("select count(*) from lockstep.worker_status"),
+        ),
+        ("dead_jobs", call("select count(*) from lockstep.dead_jobs")),
+        (
             "finish_deliveries",
             format!(
                 "select lockstep_api.finish_deliveries('{}')",
@@ -141,7 +219,8 @@ fn lay_out(client: &mut Client) -> Result<()> {
     client.batch_execute(
         r##"select lockstep.set_slack_notifications(id, jsonb_build_object('channels', (select jsonb_agg('#c' || n) from generate_series(1, 10) n)))
               from integrations where id <= 6;
-            select lockstep.start_runner('test', '12:00:00')"##,
+            select lockstep.limit_worker('L', 20, 100, '1 hour', by => 'key'), lockstep.limit_worker('L', 10000);
+            select lockstep.start_runner('test', '12:00:00') from generate_series(1, 3)"##,
     )?;
     for table in ["job", "event", "slack_channel", "slack_delivery"] {
         client.batch_execute(&format!(
@@ -152,7 +231,7 @@ fn lay_out(client: &mut Client) -> Result<()> {
 }
 
 fn fill(client: &mut Client, first: i64, last: i64) -> Result<()> {
-    for rows in [JOBS, DELIVERIES] {
+    for rows in [JOBS, LIMITED, DELIVERIES] {
         let rows = rows
             .replace("{first}", &first.to_string())
             .replace("{last}", &last.to_string());

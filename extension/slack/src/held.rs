@@ -24,7 +24,8 @@ kept! {
                 set encrypted_refresh_token = null, encrypted_refresh_token_iv = null, lease = null, leased_until = null
               where encrypted_refresh_token is not null",
         ],
-        &[],
+        // A dump does not have the paces of workspaces, which channels may be parked for.
+        &["update lockstep_internal.slack_channel set parked = 'time' where parked = 'team'"],
         DELIVERIES,
     );
     static OF_VALUE: OwnStatement = OwnStatement::new(

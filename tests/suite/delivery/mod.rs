@@ -4,6 +4,7 @@ mod claim;
 mod finish;
 mod lane;
 mod pace;
+mod parked;
 mod random;
 mod status;
 mod trouble;

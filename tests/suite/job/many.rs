@@ -12,7 +12,7 @@ use crate::database::cluster;
 use crate::service_account::number;
 
 /// The pages that a statement reads; what it does stays done.
-pub(super) fn pages(client: &mut Client, statement: &str) -> Result<i64> {
+pub(crate) fn pages(client: &mut Client, statement: &str) -> Result<i64> {
     let lines = client.simple_query(&format!(
         "explain (analyze, buffers, format json) {statement}"
     ))?;

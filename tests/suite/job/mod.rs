@@ -13,6 +13,7 @@ mod schedule;
 mod unique;
 mod wake;
 
+pub(crate) use many::pages;
 pub(crate) use network::noise;
 
 use anyhow::{Result, ensure};

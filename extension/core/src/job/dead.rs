@@ -57,15 +57,17 @@ kept! {
             &[pg_sys::INT8OID],
             &["id"],
         ),
-        is_running: OwnStatement::new(
+        is_running: OwnStatement::by_index(
             "select from lockstep_internal.job where id = $1 and status = 'running'",
             &[pg_sys::INT8OID],
+            &["id"],
         ),
-        cancel: OwnStatement::new(
+        cancel: OwnStatement::by_index(
             "delete from lockstep_internal.job where id = $1 and status <> 'dead'
              returning case status when 'running' then status else 'waiting' end, worker, case status when 'running' then concurrency_key end,
                        exists (select from lockstep_internal.worker_limit l where l.name = worker)",
             &[pg_sys::INT8OID],
+            &["id", "name"],
         ),
     };
 }

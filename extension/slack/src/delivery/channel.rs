@@ -9,7 +9,10 @@ use std::cell::Cell;
 use std::mem::ManuallyDrop;
 
 /// How many channels with waiting deliveries are examined at once. Each costs 3 microseconds, however many deliveries it has.
-const WINDOW: i32 = 1_000;
+pub(super) const WINDOW: i32 = 1_000;
+
+/// Channels that are due in less than so many microseconds are not worth parking: each is due a second after its last message.
+pub(super) const SOON: i64 = 2_000_000;
 
 struct Statements {
     window: OwnStatement,
@@ -29,10 +32,10 @@ thread_local! {
         window: OwnStatement::by_index(
             &format!(
                 "with recursive {WAITING}
-                 select w.lane, c.team_id, c.not_before
+                 select w.lane, case when {DUE} then c.team_id end, c.not_before,
+                        not {DUE} and c.lease is null and c.not_before > clock_timestamp() + interval '{SOON} microseconds'
                    from waiting w
-                   left join lockstep_internal.slack_channel c
-                     on c.id = w.lane and c.schema = $3 and {DUE}
+                   left join lockstep_internal.slack_channel c on c.id = w.lane and c.schema = $3
                   where w.lane is not null limit $2"
             ),
             &[pg_sys::INT8OID, pg_sys::INT4OID, pg_sys::TEXTOID],
@@ -60,21 +63,25 @@ thread_local! {
             &["id"],
         ),
         divert: OwnStatement::by_index(
-            "update lockstep_internal.slack_delivery d set lane = c.same_as
+            "update lockstep_internal.slack_delivery d set lane = c.same_as, is_parked = false
                from unnest($1) p (id) join lockstep_internal.slack_channel c on c.id = p.id
               where d.lane = c.id and d.status = 'waiting' and c.same_as is not null",
             &[pg_sys::INT8ARRAYOID],
             &["id", "lane"],
         ),
         hold: OwnStatement::by_index(
-            "update lockstep_internal.slack_channel c set paced_at = clock_timestamp(), not_before = clock_timestamp() + $2 * interval '1 microsecond' where c.id = any ($1)",
+            "update lockstep_internal.slack_channel c
+                set paced_at = clock_timestamp(), not_before = clock_timestamp() + $2 * interval '1 microsecond',
+                    parked = case when c.parked is not null then 'time' end
+              where c.id = any ($1)",
             &[pg_sys::INT8ARRAYOID, pg_sys::INT8OID],
             &["id"],
         ),
         lease: OwnStatement::by_index(
             "update lockstep_internal.slack_channel c
                 set lease = $4, leased_until = clock_timestamp() + $5, delivery = n.delivery, subject = n.subject,
-                    paced_at = clock_timestamp(), not_before = clock_timestamp() + interval '1 second'
+                    paced_at = clock_timestamp(), not_before = clock_timestamp() + interval '1 second',
+                    parked = case when c.parked is not null then 'time' end
                from unnest($1, $2, $3) n (channel, delivery, subject) where c.id = n.channel",
             &[
                 pg_sys::INT8ARRAYOID,
@@ -93,16 +100,16 @@ thread_local! {
 
 /// Whether channel `c` is due. What was written at a time that is yet to come was written while the clock was wrong: it would mute
 /// the channel until that time.
-const DUE: &str = "(c.paced_at > clock_timestamp() + interval '5 minutes'
+pub(super) const DUE: &str = "(c.paced_at > clock_timestamp() + interval '5 minutes'
        or c.not_before <= clock_timestamp() and (c.lease is null or c.leased_until <= clock_timestamp()))";
 
-/// The lanes with waiting deliveries, in order, after `$1`; null ends the list.
+/// The lanes with waiting deliveries that are not parked, in order, after `$1`; null ends the list.
 pub(super) const WAITING: &str = "waiting (lane) as (
        select (select d.lane from lockstep_internal.slack_delivery d
-                where d.status = 'waiting' and d.lane > $1 order by d.lane, d.id limit 1)
+                where d.status = 'waiting' and not d.is_parked and d.lane > $1 order by d.lane, d.id limit 1)
        union all
        select (select d.lane from lockstep_internal.slack_delivery d
-                where d.status = 'waiting' and d.lane > w.lane order by d.lane, d.id limit 1)
+                where d.status = 'waiting' and not d.is_parked and d.lane > w.lane order by d.lane, d.id limit 1)
          from waiting w where w.lane is not null)";
 
 /// A channel that is due.
@@ -110,7 +117,7 @@ pub(super) const WAITING: &str = "waiting (lane) as (
 pub(super) struct Due {
     pub(super) id: i64,
     pub(super) team: String,
-    since: TimestampWithTimeZone,
+    pub(super) since: TimestampWithTimeZone,
 }
 
 /// A channel whose row this transaction has locked.
@@ -124,19 +131,20 @@ pub(super) struct Locked {
     is_diverted: bool,
 }
 
-/// Looks for due channels until `is_enough` accepts what was found. With thousands waiting, it continues where it stopped last
-/// time.
+/// Looks for more due channels until `is_enough` accepts what was found. With thousands waiting, it continues where it stopped
+/// last time. Returns those that wait long.
 pub(super) fn look(
     schema: &str,
+    due: &mut Vec<Due>,
     mut is_enough: impl FnMut(&[Due]) -> Result<bool>,
-) -> Result<Vec<Due>> {
+) -> Result<Vec<i64>> {
     let start = PLACE.get();
-    let mut due = Vec::new();
+    let mut early = Vec::new();
     let mut place = start;
     let mut is_round = false;
     loop {
         let before = due.len();
-        let (seen, last) = look_on(schema, place, &mut due)?;
+        let (seen, last) = look_on(schema, place, due, &mut early)?;
         if let Some(last) = last {
             place = last;
         }
@@ -154,17 +162,22 @@ pub(super) fn look(
             is_round = true;
             place = i64::MIN;
         }
-        if is_enough(&due)? {
+        if is_enough(due)? {
             break;
         }
     }
     PLACE.set(place);
     due.sort_by_key(|it| (it.since.into_inner(), it.id));
-    Ok(due)
+    Ok(early)
 }
 
 /// One window: how many channels were seen, and the last of them.
-fn look_on(schema: &str, after: i64, due: &mut Vec<Due>) -> Result<(i32, Option<i64>)> {
+fn look_on(
+    schema: &str,
+    after: i64,
+    due: &mut Vec<Due>,
+    early: &mut Vec<i64>,
+) -> Result<(i32, Option<i64>)> {
     let arguments = [datum(after), datum(WINDOW), datum(schema)];
     let mut seen = 0;
     let mut last = None;
@@ -174,6 +187,9 @@ fn look_on(schema: &str, after: i64, due: &mut Vec<Due>) -> Result<(i32, Option<
             last = last.max(row.get::<i64>(1));
             if let (Some(id), Some(team), Some(since)) = (row.get(1), row.get(2), row.get(3)) {
                 due.push(Due { id, team, since });
+            }
+            if row.get(4) == Some(true) {
+                early.extend(row.get::<i64>(1));
             }
         })
     })?;

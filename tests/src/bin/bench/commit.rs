@@ -1,4 +1,4 @@
-//! How many single-statement transactions per second 16 clients commit if a commit takes 7 ms: this shows commits that wait for
+//! How many single-statement transactions per second many clients commit if a commit takes 7 ms: this shows commits that wait for
 //! each other.
 
 use std::thread;
@@ -13,7 +13,6 @@ use crate::median::median;
 use crate::server::{Copy, Server};
 use crate::size::Size;
 
-const CLIENTS: usize = 16;
 const WARM_UP: Duration = Duration::from_millis(500);
 const LASTING: Duration = Duration::from_secs(2);
 
@@ -21,6 +20,7 @@ const LASTING: Duration = Duration::from_secs(2);
 pub(crate) struct Comparison<'a> {
     pub(crate) name: String,
     pub(crate) template: &'a str,
+    pub(crate) clients: usize,
     /// Inserts one row into a table with as many indexes.
     pub(crate) plain: &'a str,
     pub(crate) ours: &'a str,
@@ -28,7 +28,7 @@ pub(crate) struct Comparison<'a> {
     pub(crate) wait: [&'a str; 2],
     pub(crate) least: f64,
     /// Adds the name and the rate per second to the table.
-    pub(crate) row: fn(&mut Report, &str, f64),
+    pub(crate) row: &'a dyn Fn(&mut Report, &str, f64),
 }
 
 pub(crate) fn run(
@@ -52,7 +52,7 @@ pub(crate) fn run(
                     waiter.batch_execute(statement)?;
                 }
                 slow_commits(&mut copy.client, true)?;
-                let rate = rate(copy, statement);
+                let rate = rate(copy, statement, comparison.clients);
                 slow_commits(&mut copy.client, false)?;
                 rate
             })?;
@@ -77,7 +77,7 @@ pub(crate) fn run(
 }
 
 /// The server only delays a commit when it writes it to disk.
-fn slow_commits(client: &mut Client, are_slow: bool) -> Result<()> {
+pub(crate) fn slow_commits(client: &mut Client, are_slow: bool) -> Result<()> {
     for (name, value) in [
         ("fsync", "on"),
         ("commit_delay", "5000"),
@@ -102,7 +102,7 @@ fn slow_commits(client: &mut Client, are_slow: bool) -> Result<()> {
     Ok(())
 }
 
-fn rate(copy: &Copy, statement: &str) -> Result<f64> {
+fn rate(copy: &Copy, statement: &str, count_of_clients: usize) -> Result<f64> {
     let begins = Instant::now() + WARM_UP;
     let ends = begins + LASTING;
     let count = |mut client: Client| -> Result<u32> {
@@ -116,7 +116,7 @@ fn rate(copy: &Copy, statement: &str) -> Result<f64> {
         Ok(count)
     };
     let mut clients = Vec::new();
-    for _ in 0..CLIENTS {
+    for _ in 0..count_of_clients {
         clients.push(copy.cluster.connect(copy.database())?);
     }
     thread::scope(|scope| {

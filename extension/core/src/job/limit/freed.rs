@@ -19,11 +19,12 @@ kept! {
              select distinct n.worker, n.key, 0, '-infinity'::timestamptz from unnest($1, $2) n (worker, key)",
             &[pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID],
         ),
+        // The limits are read once, whatever plan there is: there are few of them.
         forget_unlimited: OwnStatement::new(
             "delete from lockstep_internal.worker_limit_use u
               where u.ctid = any (array(
                 select o.ctid from lockstep_internal.worker_limit_use o
-                 where not exists (select from lockstep_internal.worker_limit l where l.name = o.worker)
+                 where o.worker <> all (array(select l.name from lockstep_internal.worker_limit l))
                  limit $1 for update skip locked))",
             &[pg_sys::INT8OID],
         ),

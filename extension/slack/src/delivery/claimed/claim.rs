@@ -2,6 +2,7 @@
 
 use super::head::{Head, fail_each, heads};
 use super::pace::Pace;
+use super::parked::Parked;
 use super::subject::{self, SEPARATE, UPDATE};
 use crate::delivery::channel::{self, Due, Locked, Next};
 use crate::error::{DeliveryError, OrRaise, Result, SlackError, required};
@@ -110,11 +111,24 @@ fn claim(most: i32, lease_for: Interval, per_minute: i32, schema: &str) -> Resul
         return Ok(Vec::new());
     }
     let wanted = usize::try_from(most).unwrap_or_default();
-    let channels = candidates(schema, pace, wanted)?;
-    if channels.is_empty() {
-        return Ok(Vec::new());
-    }
-    let locked = channel::lock(&channels, most)?;
+    let (channels, parked) = candidates(schema, pace, wanted)?;
+    let claimed = match channels.is_empty() {
+        true => Vec::new(),
+        false => take(schema, pace, &channels, most, lease_for)?,
+    };
+    parked.settle(schema)?;
+    Ok(claimed)
+}
+
+/// Claims deliveries of some of these channels.
+fn take(
+    schema: &str,
+    pace: Pace,
+    channels: &[i64],
+    most: i32,
+    lease_for: Interval,
+) -> Result<Vec<Claimed>> {
+    let locked = channel::lock(channels, most)?;
     if locked.is_empty() {
         return Ok(Vec::new());
     }
@@ -123,7 +137,7 @@ fn claim(most: i32, lease_for: Interval, per_minute: i32, schema: &str) -> Resul
         channel::hold(&[channel], head.early.unwrap_or_default())?;
     }
     let outgoing = with_messages(schema, locked, heads)?;
-    let updates = Pace::of_updates(per_minute);
+    let updates = pace.of_updates();
     let (changed, new): (Vec<_>, Vec<_>) = outgoing.into_iter().partition(Outgoing::is_update);
     let (mut admitted, _) = admit(schema, pace, new)?;
     let (changed, held) = admit(schema, updates, changed)?;
@@ -131,21 +145,23 @@ fn claim(most: i32, lease_for: Interval, per_minute: i32, schema: &str) -> Resul
     // Whether a channel is due does not depend on the pace of updates, so these are held explicitly.
     let held: Vec<i64> = held.iter().map(|it| it.channel.id).collect();
     channel::hold(&held, updates.interval())?;
-    if admitted.len() == wanted {
+    if admitted.len() == usize::try_from(most).unwrap_or_default() {
         waking::wait_no_more(DELIVERIES);
     }
     hand_out(schema, admitted, lease_for)
 }
 
 /// The channels to try, longest due first, with no more per workspace than its pace allows.
-fn candidates(schema: &str, pace: Pace, wanted: usize) -> Result<Vec<i64>> {
+fn candidates(schema: &str, pace: Pace, wanted: usize) -> Result<(Vec<i64>, Parked)> {
     let mut room: BTreeMap<String, i64> = BTreeMap::new();
-    let due = channel::look(schema, |due| {
+    let (mut parked, mut due) = Parked::due(schema, pace)?;
+    let early = channel::look(schema, &mut due, |due| {
         fill_up(&mut room, schema, pace, due)?;
         Ok(choose(due, &room, wanted).len() >= wanted)
     })?;
     fill_up(&mut room, schema, pace, &due)?;
-    Ok(choose(&due, &room, TRIES * wanted))
+    parked.note(early, &due, &room, pace);
+    Ok((choose(&due, &room, TRIES * wanted), parked))
 }
 
 /// Looks up the remaining capacity of workspaces not looked up yet.

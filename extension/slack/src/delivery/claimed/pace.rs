@@ -82,7 +82,7 @@ kept! {
 
 /// How many messages the workspace of row `p` may send at `now.at`: `$3` is the interval of one, `$4` how far ahead they may be,
 /// both in microseconds. Nobody is ever further ahead than a minute: a later time was written while the clock was wrong.
-const ROOM: &str = "greatest(0, $4 + $3 - (extract(epoch from greatest(case when p.free_at <= now.at + interval '5 minutes' then p.free_at end, now.at) - now.at) * 1000000)::int8) / $3";
+pub(super) const ROOM: &str = "greatest(0, $4 + $3 - (extract(epoch from greatest(case when p.free_at <= now.at + interval '5 minutes' then p.free_at end, now.at) - now.at) * 1000000)::int8) / $3";
 
 /// The share of a workspace's messages per minute that may be updates, like the limits of Slack's methods: 50 of 300.
 const UPDATES: i32 = 6;
@@ -91,6 +91,7 @@ const UPDATES: i32 = 6;
 #[derive(Clone, Copy)]
 pub(super) struct Pace {
     method: &'static str,
+    per_minute: i32,
     /// Microseconds per message, rounded up.
     interval: i64,
     burst: i64,
@@ -104,18 +105,19 @@ impl Pace {
         }
     }
 
-    /// The pace of updates, for a given number of messages per minute.
-    pub(super) fn of_updates(per_minute: i32) -> Self {
-        Self::new("chat.update", (per_minute / UPDATES).max(1))
+    /// The pace of updates beside that of messages.
+    pub(super) fn of_updates(self) -> Self {
+        Self::new("chat.update", (self.per_minute / UPDATES).max(1))
     }
 
-    fn new(method: &'static str, per_minute: i32) -> Self {
-        let per_minute = i64::from(per_minute);
+    fn new(method: &'static str, messages: i32) -> Self {
+        let per_minute = i64::from(messages);
         let burst = (per_minute / BURST).max(1);
         // A minute holds a burst plus as many messages as it has whole intervals.
         let others = per_minute - burst + 1;
         Self {
             method,
+            per_minute: messages,
             interval: (MINUTE + others - 1) / others,
             burst,
         }

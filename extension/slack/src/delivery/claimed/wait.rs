@@ -1,7 +1,7 @@
 //! When there is something to claim.
 
 use super::pace::{POST, Pace};
-use crate::delivery::channel::WAITING;
+use crate::delivery::channel::{WAITING, WINDOW};
 use crate::error::{OrRaise, Result, required};
 use crate::held;
 use crate::held::DELIVERIES;
@@ -13,18 +13,38 @@ use pgrx::prelude::*;
 
 kept! {
     // A day stands for everything further away, because infinite timestamps cannot be subtracted. One time for all teams: newer
-    // planners would evaluate a subquery in its place again for each.
+    // planners would evaluate a subquery in its place again for each. Of parked channels that are not due the first one is enough:
+    // if its workspace may not send then, the next claim parks it for that.
     static WAIT: OwnStatement = OwnStatement::by_index(
         &format!(
             "with recursive now (at) as materialized (select clock_timestamp()), {WAITING},
+             lane (id) as materialized (
+               select w.lane from waiting w where w.lane is not null
+               union
+               (select c.id from lockstep_internal.slack_channel c
+                 where c.schema = $2 and c.due_at <= (select n.at from now n) order by c.due_at limit {WINDOW})
+               union
+               (select c.id from lockstep_internal.slack_channel c
+                 where c.schema = $2 and c.parked_paced_at > (select n.at + interval '5 minutes' from now n) limit {WINDOW})),
              team as materialized (
                select c.team_id, min(case when c.paced_at <= now.at + interval '5 minutes' then greatest(c.not_before, c.leased_until) else now.at end) as due
-                 from now cross join waiting w join lockstep_internal.slack_channel c on c.id = w.lane
-                where w.lane is not null and c.schema = $2 group by c.team_id)
-             select extract(epoch from greatest(least(min(greatest(t.due, case when p.free_at <= now.at + interval '5 minutes' then p.free_at end - $3 * interval '1 microsecond')),
-                                                      now.at + interval '1 day'), now.at) - now.at)::float8
-               from now cross join team t
-               left join lockstep_internal.slack_team_pace p on p.schema = $2 and p.team_id = t.team_id and p.method = $4 group by now.at"
+                 from now cross join lane l join lockstep_internal.slack_channel c on c.id = l.id
+                where c.schema = $2 group by c.team_id),
+             due (at) as materialized (
+               select greatest(t.due, case when p.free_at <= now.at + interval '5 minutes' then p.free_at end - $3 * interval '1 microsecond')
+                 from now cross join team t
+                 left join lockstep_internal.slack_team_pace p on p.schema = $2 and p.team_id = t.team_id and p.method = $4
+               union all
+               (select c.due_at from lockstep_internal.slack_channel c
+                 where c.schema = $2 and c.due_at > (select n.at from now n) order by c.due_at limit 1)
+               union all
+               (select p.parked_free_at - $3 * interval '1 microsecond' from lockstep_internal.slack_team_pace p
+                 where p.schema = $2 and p.parked_free_at is not null order by p.parked_free_at limit 1)
+               union all
+               (select n.at from now n cross join lockstep_internal.slack_team_pace p
+                 where p.schema = $2 and p.parked_free_at > (select n.at + interval '5 minutes' from now n) limit 1))
+             select extract(epoch from greatest(least(min(d.at), now.at + interval '1 day'), now.at) - now.at)::float8
+               from now cross join due d group by now.at"
         ),
         &[
             pg_sys::INT8OID,

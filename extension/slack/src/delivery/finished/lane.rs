@@ -55,7 +55,7 @@ kept! {
         ),
         // Ends what is being sent in the old lane.
         leave: OwnStatement::by_index(
-            "update lockstep_internal.slack_delivery d set lane = m.new
+            "update lockstep_internal.slack_delivery d set lane = m.new, is_parked = false
                from unnest($1, $2, $3) m (channel, old, new) join lockstep_internal.slack_channel l on l.id = m.old
               where d.lane = m.old and d.channel = m.channel and d.status = 'waiting' and d.id is distinct from l.delivery",
             &[pg_sys::INT8ARRAYOID, pg_sys::INT8ARRAYOID, pg_sys::INT8ARRAYOID],

@@ -18,15 +18,16 @@ struct Statements {
 
 kept! {
     static STATEMENTS: Statements = Statements {
-        retry: OwnStatement::new(
+        retry: OwnStatement::by_index(
             // In a fixed order, for sessions that retry at the same time.
             "update lockstep_internal.slack_delivery d
-                set status = 'waiting', failures = 0, error = null, needed = null, done_at = null
+                set status = 'waiting', is_parked = false, failures = 0, error = null, needed = null, done_at = null
                from (select o.id from lockstep_internal.slack_delivery o
                       where o.status = 'failed' and o.schema = $1 and ($2 is null or o.integration_id = $2)
                       order by o.id for no key update) o
               where d.id = o.id",
             &[pg_sys::TEXTOID, pg_sys::INT8OID],
+            &["id", "integration_id"],
         ),
         results: OwnStatement::by_index(
             "select d.id, d.status, d.error, d.needed from lockstep_internal.slack_delivery d where d.id = any ($1) order by d.id",

@@ -5,20 +5,35 @@ use super::gone;
 use crate::error::{OrRaise, Result, required};
 use crate::event::tables::Tables;
 use lockstep_server::kept;
-use lockstep_server::{OwnStatement, attempt, datum, nullable};
+use lockstep_server::{Answer, OwnStatement, attempt, datum, keys_argument};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 
+struct Statements {
+    latest: OwnStatement,
+    of_integrations: OwnStatement,
+}
+
 kept! {
-    static TROUBLES: OwnStatement = OwnStatement::new(
-        "select integration_id, team_id, channel, error, needed, failures, since, last_at
-           from (select * from lockstep_internal.slack_channel_trouble
-                  where schema = $1 and ($2 is null or integration_id = any ($2)) order by last_at desc limit $3) t
-          order by integration_id, team_id collate \"C\", channel collate \"C\"",
-        &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID, pg_sys::INT8OID],
-    );
+    static STATEMENTS: Statements = Statements {
+        // The expression keeps the planner from an index that begins with the schema: that would be read as a whole.
+        latest: OwnStatement::new(
+            "select t.* from (
+               select o.integration_id, o.team_id, o.channel, o.error, o.needed, o.failures, o.since, o.last_at
+                 from lockstep_internal.slack_channel_trouble o where o.schema || '' = $1 order by o.last_at desc limit $2) t
+              order by t.integration_id, t.team_id collate \"C\", t.channel collate \"C\"",
+            &[pg_sys::TEXTOID, pg_sys::INT8OID],
+        ),
+        of_integrations: OwnStatement::by_index(
+            "select t.integration_id, t.team_id, t.channel, t.error, t.needed, t.failures, t.since, t.last_at
+               from unnest($2) i (id) join lockstep_internal.slack_channel_trouble t on t.schema = $1 and t.integration_id = i.id
+              order by t.integration_id, t.team_id collate \"C\", t.channel collate \"C\"",
+            &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
+            &["schema"],
+        ),
+    };
 }
 
 /// A report of a whole schema looks at so many, those that failed last: reading the settings of more takes too long.
@@ -38,22 +53,30 @@ pub(crate) struct Trouble {
 /// Those of the integrations, or the latest of all. Whatever shows troubles asks this.
 pub(crate) fn troubles(schema: &str, integrations: Option<&[i64]>) -> Result<Vec<Trouble>> {
     let mut found: Vec<Trouble> = Vec::new();
-    let ids = integrations.map(<[i64]>::to_vec);
-    let most = integrations.is_none().then_some(MOST);
-    TROUBLES.with(|statement| {
-        let arguments = [Some(datum(schema)), nullable(ids), nullable(most)];
-        statement.rows_with_nulls(&arguments, |row| {
-            found.push(Trouble {
-                integration: row.get(1).unwrap_or_default(),
-                team: row.get(2).unwrap_or_default(),
-                channel: row.get(3).unwrap_or_default(),
-                error: row.get(4).unwrap_or_default(),
-                needed: row.get(5),
-                failures: row.get(6).unwrap_or_default(),
-                since: row.get(7),
-                last_at: row.get(8),
-            });
-        })
+    let mut read = |row: &Answer| {
+        found.push(Trouble {
+            integration: row.get(1).unwrap_or_default(),
+            team: row.get(2).unwrap_or_default(),
+            channel: row.get(3).unwrap_or_default(),
+            error: row.get(4).unwrap_or_default(),
+            needed: row.get(5),
+            failures: row.get(6).unwrap_or_default(),
+            since: row.get(7),
+            last_at: row.get(8),
+        });
+    };
+    STATEMENTS.with(|statements| match integrations {
+        Some(integrations) => {
+            let mut integrations = integrations.to_vec();
+            integrations.sort_unstable();
+            integrations.dedup();
+            let arguments = [datum(schema), keys_argument(&integrations)];
+            statements.of_integrations.rows(&arguments, &mut read)
+        }
+        None => {
+            let arguments = [datum(schema), datum(MOST)];
+            statements.latest.rows(&arguments, &mut read)
+        }
     })?;
     if found.is_empty() {
         return Ok(found);

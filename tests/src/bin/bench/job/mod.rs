@@ -1,8 +1,10 @@
-//! The job queue: jobs that do nothing, compared with another queue in the same server; claims from a long queue; and how soon a
-//! job starts.
+//! The job queue: jobs that do nothing, compared with another queue in the same server; claims from a long queue and by many
+//! claimers; retries; enqueuing by many clients; and how soon a job starts.
 
 mod claim;
+mod claimers;
 mod commit;
+mod dead;
 mod latency;
 mod runners;
 mod snapshot;
@@ -28,6 +30,8 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     throughput::run(&mut server, selection, size, &mut report)?;
     claim::run(&mut server, selection, size, &mut report)?;
     snapshot::run(&mut server, selection, size, &mut report)?;
+    claimers::run(&mut server, selection, size, &mut report)?;
+    dead::run(&mut server, selection, size, &mut report)?;
     commit::run(&mut server, selection, size, &mut report)?;
     latency::run(&mut server, selection, size, &mut report)?;
     Ok(report)

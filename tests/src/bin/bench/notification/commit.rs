@@ -34,6 +34,7 @@ pub(super) fn run(server: &mut Server, size: Size, report: &mut Report) -> Resul
     let comparison = Comparison {
         name: NAME.to_owned(),
         template: FILLED,
+        clients: 16,
         plain: "insert into plain (schema, event, integration_id, slack_integration_id, channel, lane) values ('public', 1, 1, 1, 1, 1)",
         ours: &ours,
         wait: [
@@ -41,7 +42,7 @@ pub(super) fn run(server: &mut Server, size: Size, report: &mut Report) -> Resul
             "select lockstep_api.delivery_wait(60)",
         ],
         least: 0.6,
-        row: |report, what, rate| {
+        row: &|report, what, rate| {
             let what = format!("publish, 16 clients, slow commits: {what}");
             row(report, &what, rate, "1/s");
         },

@@ -1,5 +1,6 @@
 //! Notifications: how many webhooks are accepted per second, how close deliveries come to Slack's limits, how soon after an
-//! event, the cost of an event that matches a thousand integrations, and whether projects feel each other's locks.
+//! event, the cost of an event that matches a thousand integrations, whether projects feel each other's locks, and what a look costs
+//! when nothing is due.
 //!
 //! Sidecar, PostgreSQL, fake Slack and the webhook sender share the machine, on whichever cores the kernel chooses.
 
@@ -11,6 +12,7 @@ mod load;
 mod locked;
 mod pace;
 mod scene;
+mod wait;
 
 use anyhow::Result;
 
@@ -35,6 +37,7 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
         (fan_out::NAME, fan_out::run),
         (commit::NAME, commit::run),
         (locked::NAME, locked::run),
+        (wait::NAME, wait::run),
     ];
     let mut server = Server::start()?;
     scene::create_template(&mut server)?;

@@ -1,0 +1,332 @@
+//! Where very many channels wait, a look for deliveries reads as much as where few do, and finds each when it is due.
+
+use std::collections::BTreeMap;
+use std::io::{Write, stderr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use postgres::Client;
+
+use crate::database::cluster;
+use crate::delivery::claim::{
+    Claim, channels, claim, claim_at, finish, later, numbers, publish, text,
+};
+use crate::job::pages;
+use crate::random::plan::Dice;
+use crate::random::seed;
+use crate::service_account::number;
+
+/// A pace with a burst of 6.
+const SLOW: i32 = 60;
+
+/// Channels from 11 on, in the order of their numbers, each with two deliveries.
+fn crowd(name: &str, channels_of_crowd: i64) -> Result<Client> {
+    let mut client = channels(name)?;
+    // Plans and statistics of small tables.
+    client.batch_execute("analyze")?;
+    add(&mut client, 11, 10 + channels_of_crowd)?;
+    Ok(client)
+}
+
+fn add(client: &mut Client, first: i64, last: i64) -> Result<()> {
+    client.batch_execute(&format!(
+        "insert into lockstep_internal.slack_channel (id, schema, team_id, channel, not_before) overriding system value
+           select n, 'public', 'A', 'C' || n, timestamptz '2020-01-01' + n * interval '1 second' from generate_series({first}, {last}) n;
+         select publish(n, 1) from generate_series({first}, {last}) n;
+         select publish(n, 1) from generate_series({first}, {last}) n"
+    ))?;
+    Ok(())
+}
+
+fn parked(client: &mut Client) -> Result<String> {
+    text(
+        client,
+        "select string_agg(concat_ws(' ', p.parked, p.count), ', ' order by p.parked)
+           from (select c.parked, count(*) from lockstep_internal.slack_channel c where c.parked is not null group by c.parked) p",
+    )
+}
+
+fn hold(client: &mut Client) -> Result<()> {
+    client.batch_execute(
+        "update lockstep_internal.slack_channel set not_before = clock_timestamp() + interval '1 hour', paced_at = clock_timestamp()",
+    )?;
+    Ok(())
+}
+
+/// Looks that find nothing, as many as it takes to park all.
+fn look(client: &mut Client, per_minute: i32) -> Result<()> {
+    for _ in 0..10 {
+        let found = claim_at(client, 50, per_minute)?;
+        ensure!(found.is_empty(), "{found:?} are due");
+    }
+    Ok(())
+}
+
+fn in_order(client: &mut Client, claims: &[Claim]) -> Result<Vec<i64>> {
+    let query = "select lane from lockstep_internal.slack_delivery where id = any ($1) order by array_position($1, id)";
+    let rows = client.query(query, &[&numbers(claims)])?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// The channels of their own time, and a workspace that has used up its pace.
+#[test]
+fn a_look_when_nothing_is_due_reads_as_much_beside_many_channels() -> Result<()> {
+    for (name, wait) in [
+        ("parked_pages_time", "update lockstep_internal.slack_channel set not_before = clock_timestamp() + interval '1 hour'"),
+        (
+            "parked_pages_team",
+            "insert into lockstep_internal.slack_team_pace (schema, team_id, free_at) values ('public', 'A', clock_timestamp() + interval '4 minutes')
+               on conflict (schema, team_id, method) do update set free_at = excluded.free_at",
+        ),
+    ] {
+        let mut client = crowd(name, 100)?;
+        let mut all = Vec::new();
+        for last in [110, 5_010] {
+            if last > 110 {
+                add(&mut client, 111, last)?;
+            }
+            client.batch_execute(wait)?;
+            look(&mut client, SLOW)?;
+            client.batch_execute("vacuum lockstep_internal.slack_delivery, lockstep_internal.slack_channel, lockstep_internal.slack_team_pace")?;
+            look(&mut client, SLOW)?;
+            let look = pages(&mut client, &format!("select * from lockstep_api.claim_deliveries(50, '1 minute', {SLOW})"))?;
+            let wait = pages(&mut client, &format!("select lockstep_api.delivery_wait({SLOW})"))?;
+            all.push((look, wait));
+        }
+        println!("{name}: {all:?}, parked {}", parked(&mut client)?);
+        let [few, many] = all[..] else { continue };
+        ensure!(
+            2 * many.0 <= 3 * few.0 && 2 * many.1 <= 3 * few.1,
+            "{name}: {few:?} pages, then {many:?}"
+        );
+    }
+    Ok(())
+}
+
+/// In each of these ways a parked channel comes to be due; what it waits for before is sent first.
+#[test]
+fn a_parked_channel_is_found_when_it_is_due() -> Result<()> {
+    const WAYS: [(&str, &str); 8] = [
+        ("its time has come", "update lockstep_internal.slack_channel set not_before = clock_timestamp() where id = {}"),
+        ("a clock that was ahead", "update lockstep_internal.slack_channel set paced_at = clock_timestamp() + interval '1 day' where id = {}"),
+        (
+            "a sender that was lost",
+            "update lockstep_internal.slack_channel set not_before = '-infinity', lease = 1, leased_until = clock_timestamp() - interval '1 second',
+                    delivery = (select min(id) from lockstep_internal.slack_delivery where lane = {}) where id = {}",
+        ),
+        (
+            "published to meanwhile",
+            "select publish({}, 1); update lockstep_internal.slack_channel set not_before = clock_timestamp() where id = {}",
+        ),
+        (
+            "also known by another name",
+            "insert into lockstep_internal.slack_channel (id, schema, team_id, channel) overriding system value values (9, 'public', 'A', 'C9');
+             update lockstep_internal.slack_channel set same_as = 9, not_before = clock_timestamp() where id = {}",
+        ),
+        (
+            "what was before it has failed",
+            "update lockstep_internal.slack_channel set not_before = clock_timestamp() where id = {};
+             update lockstep_internal.slack_delivery set integration_id = 99
+               where id = (select min(id) from lockstep_internal.slack_delivery where lane = {})",
+        ),
+        (
+            "restored",
+            "truncate lockstep_internal.slack_team_pace;
+             update lockstep_internal.slack_channel set parked = 'team', not_before = '-infinity' where id = {};
+             insert into lockstep_internal.slack_home (database) values (1); select lockstep.release_restored_slack()",
+        ),
+        (
+            "delivered by hand, and published to again",
+            "update lockstep_internal.slack_delivery set status = 'delivered', done_at = now() where lane = {};
+             update lockstep_internal.slack_channel set not_before = clock_timestamp() where id = {};
+             select count(*) from lockstep_api.claim_deliveries(50, '1 minute', 60);
+             select publish({}, 1)",
+        ),
+    ];
+    let mut client = crowd("parked_due", 300)?;
+    hold(&mut client)?;
+    look(&mut client, SLOW)?;
+    assert_eq!(parked(&mut client)?, "time 300");
+    for ((way, act), channel) in WAYS.into_iter().zip(20_i64..) {
+        let wait = "select lockstep_api.delivery_wait(60)::text";
+        ensure!(text(&mut client, wait)?.parse::<f64>()? > 3_000.0, "{way}");
+        client.batch_execute(&act.replace("{}", &channel.to_string()))?;
+        ensure!(text(&mut client, wait)?.parse::<f64>()? == 0.0, "{way}");
+        let first = number(
+            &mut client,
+            &format!(
+                "select min(id) from lockstep_internal.slack_delivery where channel = {channel} and status = 'waiting' and integration_id <> 99"
+            ),
+        )?;
+        let mut claimed = claim_at(&mut client, 50, SLOW)?;
+        if claimed.is_empty() {
+            // It has moved to its other name.
+            claimed = claim_at(&mut client, 50, SLOW)?;
+        }
+        assert_eq!(numbers(&claimed), [first], "{way}");
+        finish(&mut client, &claimed, r#""outcome": "delivered""#)?;
+        client.batch_execute(
+            "update lockstep_internal.slack_channel set not_before = clock_timestamp() + interval '1 hour', paced_at = clock_timestamp() where parked = 'time' or id = 9;
+             update lockstep_internal.slack_team_pace set free_at = '-infinity'",
+        )?;
+    }
+    // A claim that is undone leaves everything as it was.
+    client.batch_execute("update lockstep_internal.slack_channel set not_before = '-infinity'")?;
+    let waiting = "select count(*) from lockstep_internal.slack_delivery where status = 'waiting'";
+    let count = number(&mut client, waiting)?;
+    client.batch_execute("begin")?;
+    ensure!(!claim(&mut client, 50)?.is_empty(), "nothing is due");
+    client.batch_execute("rollback")?;
+    let mut sent = 0;
+    for _ in 0..1_000 {
+        let claimed = claim(&mut client, 1_000)?;
+        sent += finish(&mut client, &claimed, r#""outcome": "delivered""#)?;
+        later(&mut client)?;
+        if claimed.is_empty() && number(&mut client, waiting)? == 0 {
+            break;
+        }
+    }
+    assert_eq!(sent, count);
+    claim(&mut client, 1)?;
+    assert_eq!(parked(&mut client)?, "");
+    Ok(())
+}
+
+/// The longest due comes first, whether it is parked or not, and the pace is that of the claim.
+#[test]
+fn parked_channels_of_a_workspace_have_its_pace() -> Result<()> {
+    let mut client = crowd("parked_team", 400)?;
+    assert_eq!(in_order_at(&mut client, SLOW)?, [11, 12, 13, 14, 15, 16]);
+    let state = parked(&mut client)?;
+    ensure!(state.starts_with("team 39"), "{state}");
+    // To a channel that was never told anything, and to those that have waited longest.
+    publish(&mut client, 1, 1)?;
+    let free_at = |client: &mut Client, time: &str| {
+        client.batch_execute(&format!(
+            "update lockstep_internal.slack_team_pace set free_at = {time} where team_id = 'A'"
+        ))
+    };
+    free_at(&mut client, "'-infinity'")?;
+    assert_eq!(in_order_at(&mut client, SLOW)?, [1, 17, 18, 19, 20, 21]);
+    // Another workspace is not concerned.
+    free_at(&mut client, "clock_timestamp() + interval '4 minutes'")?;
+    publish(&mut client, 6, 5)?;
+    assert_eq!(in_order_at(&mut client, SLOW)?, [6]);
+    // A clock that was ahead mutes nobody, and a higher pace counts at once.
+    free_at(&mut client, "clock_timestamp() + interval '1 day'")?;
+    let many = claim_at(&mut client, 100, 100_000)?;
+    assert_eq!(
+        in_order(&mut client, &many)?,
+        (22..122).collect::<Vec<i64>>()
+    );
+    let marked = "select count(*) from lockstep_internal.slack_team_pace where has_parked";
+    assert_eq!(number(&mut client, marked)?, 1);
+    for _ in 0..100 {
+        let claimed = claim(&mut client, 1_000)?;
+        finish(&mut client, &claimed, r#""outcome": "delivered""#)?;
+        client.batch_execute("update lockstep_internal.slack_channel set not_before = '-infinity', lease = null, leased_until = null, delivery = null")?;
+    }
+    assert_eq!(parked(&mut client)?, "");
+    assert_eq!(number(&mut client, marked)?, 0);
+    Ok(())
+}
+
+fn in_order_at(client: &mut Client, per_minute: i32) -> Result<Vec<i64>> {
+    let claimed = claim_at(client, 50, per_minute)?;
+    in_order(client, &claimed)
+}
+
+const SENDERS: u64 = 4;
+const CHANNELS: i64 = 400;
+
+/// Several senders, outcomes by chance, and time that passes in leaps: all is sent once, in order, and nothing is forgotten.
+#[test]
+fn many_senders_forget_no_parked_channel() -> Result<()> {
+    let name = "parked_random";
+    let seed = seed()?;
+    // Bypasses the capture of test output: the seed is needed even if the run hangs.
+    writeln!(stderr(), "{name}: LOCKSTEP_SEED={seed}")?;
+    let mut client = crowd(name, CHANNELS)?;
+    client.batch_execute(
+        "update lockstep_internal.slack_channel set team_id = 'B' where id % 3 = 0 and id > 10;
+         update lockstep_internal.slack_delivery set integration_id = 5, slack_integration_id = 5 where lane % 3 = 0",
+    )?;
+    let is_over = AtomicBool::new(false);
+    let most = thread::scope(|scope| -> Result<i64> {
+        let senders: Vec<_> = (0..SENDERS)
+            .map(|session| {
+                let is_over = &is_over;
+                scope.spawn(move || {
+                    let result = send(name, Dice::new(seed, session), is_over);
+                    is_over.store(true, Ordering::Relaxed);
+                    result
+                })
+            })
+            .collect();
+        let mut most = 0;
+        for sender in senders {
+            let sender = sender.join().map_err(|_| anyhow!("a sender panicked"))?;
+            most = most.max(sender.with_context(|| format!("LOCKSTEP_SEED={seed}"))?);
+        }
+        Ok(most)
+    })?;
+    ensure!(most > 100, "only {most} channels were parked");
+    let wrong = "select count(*) from lockstep_internal.slack_delivery where status <> 'delivered'";
+    assert_eq!(number(&mut client, wrong)?, 0);
+    Ok(())
+}
+
+/// Returns how many channels it has seen parked at once.
+fn send(name: &str, mut dice: Dice, is_over: &AtomicBool) -> Result<i64> {
+    let mut client = cluster()?.connect(name)?;
+    let mut most = 0;
+    let mut idle = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        let claimed = claim_at(&mut client, 40, 600)?;
+        let early = "select count(*) from lockstep_internal.slack_delivery d
+                      where d.id = any ($1) and exists (select from lockstep_internal.slack_delivery o
+                             where o.lane = d.lane and o.status = 'waiting' and o.id < d.id)";
+        let early: i64 = client.query_one(early, &[&numbers(&claimed)])?.get(0);
+        ensure!(early == 0, "{early} of {claimed:?} were claimed too early");
+        let mut by_outcome: BTreeMap<&str, Vec<Claim>> = BTreeMap::new();
+        for it in &claimed {
+            let outcome = dice.one_of(&[
+                r#""outcome": "delivered""#,
+                r#""outcome": "delivered""#,
+                r#""outcome": "rate_limited", "wait": 30"#,
+                r#""outcome": "retry", "wait": 300"#,
+                r#""outcome": "release""#,
+            ]);
+            by_outcome.entry(outcome).or_default().push(*it);
+        }
+        for (outcome, claims) in by_outcome {
+            let accepted = finish(&mut client, &claims, outcome)?;
+            ensure!(accepted == claims.len() as i64, "{claims:?} were refused");
+        }
+        most = most.max(number(
+            &mut client,
+            "select count(*) from lockstep_internal.slack_channel where parked is not null",
+        )?);
+        if !claimed.is_empty() {
+            idle = 0;
+            continue;
+        }
+        let left = "select count(*) from lockstep_internal.slack_delivery where status = 'waiting'";
+        if number(&mut client, left)? == 0 {
+            break;
+        }
+        idle += 1;
+        ensure!(idle < 2_000, "what waits is found no more");
+        // Time passes for some of them, and for their workspaces.
+        client.batch_execute(&format!(
+            "update lockstep_internal.slack_channel set not_before = not_before - interval '40 seconds'
+               where id in (select id from lockstep_internal.slack_channel where id % 4 = {} order by id for no key update skip locked);
+             update lockstep_internal.slack_team_pace set free_at = free_at - interval '2 seconds'
+               where ctid in (select ctid from lockstep_internal.slack_team_pace where team_id = '{}' for no key update skip locked)",
+            dice.below(4),
+            dice.one_of(&["A", "B"]),
+        ))?;
+    }
+    Ok(most)
+}
