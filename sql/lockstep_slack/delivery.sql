@@ -17,8 +17,13 @@ select c.schema, c.team_id, c.channel, coalesce(w.waiting, 0) as waiting, w.olde
   ) h on h.channel = c.id
   left join lockstep_internal.slack_delivery d on d.id = w.first
   left join lateral (
-    select o.error, o.needed from lockstep_internal.slack_channel_trouble o
-     where o.schema = c.schema and o.team_id = c.team_id and o.channel = c.channel order by o.last_at desc limit 1
+    select o.error, o.needed
+      from (select i.error, i.needed, i.last_at from lockstep_internal.slack_channel_trouble i
+             where i.schema = c.schema and i.team_id = c.team_id and i.channel = c.channel
+             union all
+            select s.error, s.needed, s.failed_at from lockstep_internal.slack_subscription s
+             where s.schema = c.schema and s.team_id = c.team_id and s.channel = c.channel and s.error is not null) o
+     order by o.last_at desc limit 1
   ) t on true
  where w.channel is not null or h.channel is not null or t.error is not null;
 comment on view lockstep.slack_delivery_status is

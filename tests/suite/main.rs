@@ -35,6 +35,7 @@ mod smoke;
 mod standby;
 mod statistics;
 mod status_page;
+mod subscription;
 mod surface;
 mod upgrade;
 mod writes;

@@ -4,6 +4,7 @@ use super::effective as settings;
 use super::gone;
 use crate::error::{OrRaise, Result, required};
 use crate::event::tables::Tables;
+use crate::subscription::{self, Subscription};
 use lockstep_server::kept;
 use lockstep_server::{OwnStatement, attempt, datum, nullable};
 use pgrx::pg_sys;
@@ -25,7 +26,8 @@ kept! {
 const MOST: i64 = 1_000;
 
 pub(crate) struct Trouble {
-    integration: i64,
+    /// None for a subscription.
+    integration: Option<i64>,
     pub(crate) team: String,
     pub(crate) channel: String,
     pub(crate) error: String,
@@ -44,7 +46,7 @@ pub(crate) fn troubles(schema: &str, integrations: Option<&[i64]>) -> Result<Vec
         let arguments = [Some(datum(schema)), nullable(ids), nullable(most)];
         statement.rows_with_nulls(&arguments, |row| {
             found.push(Trouble {
-                integration: row.get(1).unwrap_or_default(),
+                integration: row.get(1),
                 team: row.get(2).unwrap_or_default(),
                 channel: row.get(3).unwrap_or_default(),
                 error: row.get(4).unwrap_or_default(),
@@ -55,19 +57,48 @@ pub(crate) fn troubles(schema: &str, integrations: Option<&[i64]>) -> Result<Vec
             });
         })
     })?;
-    if found.is_empty() {
-        return Ok(found);
+    if !found.is_empty() {
+        leave_out_untold(schema, &mut found)?;
     }
+    if integrations.is_none() {
+        found.extend(of_subscriptions(schema)?);
+    }
+    Ok(found)
+}
+
+/// Others are gone, or notify other channels now: of their own, or of those that they inherit.
+fn leave_out_untold(schema: &str, found: &mut Vec<Trouble>) -> Result<()> {
     let tables = Tables::attached(schema)?;
-    let troubled: BTreeSet<i64> = found.iter().map(|it| it.integration).collect();
+    let troubled: BTreeSet<i64> = found.iter().filter_map(|it| it.integration).collect();
     let parents = gone::parents(&tables, &troubled);
-    // Others are gone, or notify other channels now: of their own, or of those that they inherit.
     let settings = settings::effective(&tables, parents.into_iter())?;
     found.retain(|it| {
-        let settings = settings.get(&it.integration).map(|found| &found.settings);
-        settings.is_some_and(|settings| settings.all_channels().contains(&it.channel.as_str()))
+        let settings = it.integration.and_then(|id| settings.get(&id));
+        settings.is_some_and(|found| {
+            let channels = found.settings.all_channels();
+            channels.contains(&it.channel.as_str())
+        })
     });
-    Ok(found)
+    Ok(())
+}
+
+/// Those of channels that follow a project.
+fn of_subscriptions(schema: &str) -> Result<Vec<Trouble>> {
+    let found = subscription::troubled(schema, MOST)?;
+    let trouble = |it: Subscription| {
+        let of = it.trouble?;
+        Some(Trouble {
+            integration: None,
+            team: it.team,
+            channel: it.channel,
+            error: of.error,
+            needed: of.needed,
+            failures: of.failures,
+            since: of.since,
+            last_at: of.last_at,
+        })
+    };
+    Ok(found.into_iter().filter_map(trouble).collect())
 }
 
 /// For reports. Of a whole schema: a row of nulls if they are not known.
@@ -77,7 +108,7 @@ returns table (integration_id bigint, team_id text, channel text, error text, ne
 language c rows 10 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_internal.channel_troubles(text, bigint[]) is
-  'the channels that integrations of a schema notify and cannot reach, each with the last error; of a whole schema among the 1,000 that failed last, and a row of nulls if they cannot be read';
+  'the channels that integrations of a schema notify and cannot reach, each with the last error; of a whole schema also those of subscriptions, among the 1,000 of each that failed last, and a row of nulls if they cannot be read';
 revoke execute on function lockstep_internal.channel_troubles(text, bigint[]) from public;
 "#)]
 #[allow(clippy::type_complexity)]
@@ -125,7 +156,7 @@ fn channel_troubles(
     };
     TableIterator::new(found.into_iter().map(|it: Option<Trouble>| match it {
         Some(it) => (
-            Some(it.integration),
+            it.integration,
             Some(it.team),
             Some(it.channel),
             Some(it.error),

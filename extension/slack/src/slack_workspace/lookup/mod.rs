@@ -12,6 +12,7 @@ mod path;
 mod switch;
 
 pub(crate) use bot::{Token, tokens};
+pub(crate) use by_path::project_of_path;
 pub(crate) use destination::{
     Destination, ancestors, check_attached, destination_of, destinations, inherited,
 };
