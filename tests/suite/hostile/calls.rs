@@ -182,7 +182,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("status_report", Call("select lockstep.status_report('mallory')")),
     ("stop_runner", Call("select lockstep.stop_runner(1)")),
     ("store_slack_token", Call("select lockstep_api.store_slack_token('T1', c.lease, 'token 5', 'iv 5', 'refresh 5', 'riv 5', now(), 'mallory') from lockstep_api.claim_slack_token_refresh('1 hour', '1 hour', 'mallory') c")),
-    ("subscribe_slack_channel", Call("select lockstep.subscribe_slack_channel(1, 'T1', '#five', '{push}', 'mallory')")),
+    ("subscribe_slack_channel", Call("select lockstep.subscribe_slack_channel(1, 'T1', '#five', array['push'], 'mallory')")),
     ("subscribe_slack_project", Call("select * from lockstep_api.subscribe_slack_project('T1', null, 'UADA', 'group-1/one', '#six', schema => 'mallory')")),
     ("sweep", Call("select lockstep.sweep()")),
     ("sweep_slack", Call("select lockstep.sweep_slack('mallory')")),
