@@ -69,6 +69,8 @@ struct Own {
     listed: OwnStatement,
     teams: OwnStatement,
     projects: OwnStatement,
+    followers: OwnStatement,
+    in_place: OwnStatement,
     add: OwnStatement,
     change: OwnStatement,
     find: OwnStatement,
@@ -129,6 +131,15 @@ kept! {
         projects: OwnStatement::new(
             "select distinct s.project_id from lockstep_internal.slack_subscription s where s.schema = $1",
             &[pg_sys::TEXTOID],
+        ),
+        followers: OwnStatement::new(
+            "select distinct s.team_id from lockstep_internal.slack_subscription s where s.schema = $1",
+            &[pg_sys::TEXTOID],
+        ),
+        in_place: OwnStatement::by_index(
+            "select count(*) from lockstep_internal.slack_subscription s where s.schema = $1 and s.project_id = $2 and s.team_id = $3",
+            &[pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::TEXTOID],
+            &["schema"],
         ),
         // Waits for another session that subscribes the same channel, and takes its place if that one rolls back.
         add: recorded(
@@ -327,6 +338,27 @@ pub(crate) fn projects(schema: &str) -> Result<Vec<i64>> {
             .rows(&[datum(schema)], |row| projects.extend(row.get::<i64>(1)))
     })?;
     Ok(projects)
+}
+
+/// The workspaces that follow anything.
+pub(crate) fn followers(schema: &str) -> Result<Vec<String>> {
+    let mut teams = Vec::new();
+    STATEMENTS.with(|own| {
+        own.followers
+            .rows(&[datum(schema)], |row| teams.extend(row.get::<String>(1)))
+    })?;
+    Ok(teams)
+}
+
+/// How many channels of a workspace follow a project.
+pub(crate) fn count(schema: &str, project: i64, team: &str) -> Result<i64> {
+    let mut count = 0;
+    let arguments = [datum(schema), datum(project), datum(team)];
+    STATEMENTS.with(|own| {
+        own.in_place
+            .rows(&arguments, |row| count = row.get(1).unwrap_or_default())
+    })?;
+    Ok(count)
 }
 
 /// How often to look for a row that another session adds and removes meanwhile.

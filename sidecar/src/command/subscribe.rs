@@ -151,7 +151,7 @@ impl<'a> Asked<'a> {
         })
     }
 
-    /// The names of the events; none if the default is wanted. Or the first word that is no event.
+    /// The names of the events; none if the default is wanted. Or the first word that is unknown.
     fn events(&self) -> Result<Option<Vec<&'static str>>, &'a str> {
         let events = self.events.iter().map(|word| {
             let name = word.to_lowercase().replace('-', "_");
@@ -196,6 +196,11 @@ fn refused(error: Error, asked: &Asked, slash: &str) -> Result<Reply, Error> {
         format!(
             "{channel} is not a channel, or not every event is one of a project.\n{}",
             usage(slash)
+        )
+    } else if code_of(&SqlState::PROGRAM_LIMIT_EXCEEDED) {
+        format!(
+            ":no_entry: Ten channels of this workspace follow {project} already. {} lists them.",
+            code(&format!("{slash} subscriptions"))
         )
     } else if code_of(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) {
         "The app is not installed in this workspace any more.".to_owned()

@@ -15,7 +15,7 @@ use crate::notification::publish::told;
 
 /// Workspace F follows; project 1 is `group-1/p1`, which was `former/p1`. In F, Ada (U3) maintains group 1, Bob (U4) is a developer
 /// of project 1 and Gus (U6) a guest, Cem (U5) maintains project 2, Dan (U7) is a blocked maintainer, the role of Fay (U8) has expired,
-/// and Hal (U10) has asked for his. Eve (U9) maintains project 1, and has linked her account in A only.
+/// and Hal (U10) has only asked for a role. Eve (U9) maintains project 1, and has linked her account in A only.
 const WORLD: &str = "
 select lockstep.install_slack_workspace('F', 'Followers', 'U3', 'BF', 'tokenf', 'ivf', '{commands,chat:write}');
 insert into users (id, username, organization_id)

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::notification::filter::{pipeline, push};
 use crate::notification::publish::{event, kinds};
-use crate::subscription::world;
+use crate::subscription::{text, world};
 
 /// Of each integration and subscription: which it is, the channels, the outcome.
 fn rows(client: &mut Client, function: &str, event: &Value) -> Result<Vec<String>> {
@@ -158,13 +158,19 @@ fn what_holds_a_subscription_is_said() -> Result<()> {
             Some(&*format!("s1 {outcome}")),
             "{change}"
         );
+        let reported = "select coalesce(lockstep.status_report() #>> '{troubles,0,error}', '')";
+        let held = match said {
+            "not_installed" => said,
+            _ => "",
+        };
+        assert_eq!(text(&mut client, reported)?, held, "{change}");
         let row = client.query_one(state, &[])?;
         assert_eq!(row.get::<_, &str>(0), said, "{change}");
     }
     Ok(())
 }
 
-/// An event is told once in a channel, whichever ways lead there.
+/// An event is sent to a channel once, whichever ways lead there.
 #[test]
 fn a_channel_is_told_once() -> Result<()> {
     let mut client = world("subscription_once")?;
@@ -208,7 +214,7 @@ fn a_channel_is_told_once() -> Result<()> {
             "s3 same_channel"
         ]
     );
-    // A pipeline that the integration is not told of because it changes nothing.
+    // A pipeline that the integration does not get because it changes nothing.
     client.batch_execute(
         "select lockstep.set_slack_notifications(1, '{\"only_changed_pipelines\": true}')",
     )?;

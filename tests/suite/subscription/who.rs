@@ -138,6 +138,26 @@ fn a_subscription_is_ended_by_its_user_a_maintainer_or_a_manager() -> Result<()>
     Ok(())
 }
 
+#[test]
+fn users_subscribe_ten_channels_of_a_workspace() -> Result<()> {
+    let mut client = world("subscription_many")?;
+    for number in 0..10 {
+        subscribe(&mut client, "U3", "group-1/p1", &format!("#f{number}"))?;
+    }
+    let eleventh = call("F", "U3", "group-1/p1");
+    refused(&mut client, &eleventh, "54000", "10 channels")?;
+    assert_eq!(
+        subscribe(&mut client, "U3", "group-1/p1", "#f9")?,
+        "group-1/p1 #f9 unchanged"
+    );
+    subscribe(&mut client, "U3", "group-1/p2", "#f")?;
+    client.batch_execute("select lockstep.subscribe_slack_channel(1, 'F', '#g')")?;
+    client.batch_execute(&end("U3", "group-1/p1", "#f0", false))?;
+    client.batch_execute(&end("U3", "group-1/p1", "#f1", false))?;
+    client.batch_execute(&eleventh)?;
+    Ok(())
+}
+
 /// The list shows whose subscriptions nobody would allow any more.
 #[test]
 fn a_lost_role_is_shown_and_keeps_the_subscription() -> Result<()> {

@@ -35,6 +35,12 @@ errors! {
         "Messages are sent with the token of the workspace that follows the project, and there is none.",
         "Install the app there first; lockstep.list_slack_workspaces lists where it is.",
     ),
+    TooMany { project: String, most: i64 } => (
+        ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        format!("{most} channels of the workspace follow \"{project}\" already"),
+        "An event of the project is a message to each of them.",
+        "End another subscription first, or ask an administrator: lockstep.subscribe_slack_channel.",
+    ),
     Busy { project: String, channel: String } => (
         ERRCODE_OBJECT_IN_USE,
         format!("the subscription of {channel} to \"{project}\" keeps changing"),

@@ -4,7 +4,7 @@ use super::subject;
 use crate::delivery::channel::Locked;
 use crate::error::Result;
 use crate::event::{Waited, may_be_sent};
-use crate::slack_workspace::{Destination, Token, ancestors, destinations, tokens};
+use crate::slack_workspace::{Destination, ancestors, destinations, with_token};
 use crate::subscription;
 use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum, keys_argument};
@@ -166,7 +166,7 @@ fn heirs(
 /// The subscriptions that there still are, each with its workspace, and the workspaces that have the app.
 struct Subscribed {
     teams: BTreeMap<i64, String>,
-    tokens: BTreeMap<String, Token>,
+    with_token: BTreeSet<String>,
 }
 
 impl Subscribed {
@@ -174,12 +174,8 @@ impl Subscribed {
         let ids = firsts.iter().filter_map(|it| it.head.subscription);
         let ids: BTreeSet<i64> = ids.collect();
         let teams = subscription::teams(&ids.into_iter().collect::<Vec<i64>>())?;
-        let wanted: BTreeSet<String> = teams.values().cloned().collect();
-        let tokens = match wanted.is_empty() {
-            true => BTreeMap::new(),
-            false => tokens(schema, wanted.into_iter().collect())?,
-        };
-        Ok(Self { teams, tokens })
+        let with_token = with_token(schema, teams.values().map(String::as_str))?;
+        Ok(Self { teams, with_token })
     }
 
     /// Why a delivery to a channel of that workspace cannot be sent, if so.
@@ -188,8 +184,8 @@ impl Subscribed {
         let Some(found) = found.filter(|found| Some(found.as_str()) == team) else {
             return Some("unsubscribed");
         };
-        let token = self.tokens.get(found).and_then(|it| it.token.as_ref());
-        token.is_none().then_some("not_installed")
+        let is_installed = self.with_token.contains(found);
+        (!is_installed).then_some("not_installed")
     }
 }
 

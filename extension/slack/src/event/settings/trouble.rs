@@ -4,7 +4,8 @@ use super::effective as settings;
 use super::gone;
 use crate::error::{OrRaise, Result, required};
 use crate::event::tables::Tables;
-use crate::subscription::{self, Subscription};
+use crate::slack_workspace::with_token;
+use crate::subscription;
 use lockstep_server::kept;
 use lockstep_server::{OwnStatement, attempt, datum, nullable};
 use pgrx::pg_sys;
@@ -82,10 +83,27 @@ fn leave_out_untold(schema: &str, found: &mut Vec<Trouble>) -> Result<()> {
     Ok(())
 }
 
-/// Those of channels that follow a project.
+/// Those of channels that follow a project, also where nothing is tried because the workspace has no token.
 fn of_subscriptions(schema: &str) -> Result<Vec<Trouble>> {
-    let found = subscription::troubled(schema, MOST)?;
-    let trouble = |it: Subscription| {
+    let mut found: Vec<Trouble> = Vec::new();
+    let followers = subscription::followers(schema)?;
+    let teams = with_token(schema, followers.iter().map(String::as_str))?;
+    for team in followers.iter().filter(|team| !teams.contains(*team)) {
+        let held = subscription::list(schema, None, Some(team), Some(MOST))?;
+        found.extend(held.into_iter().map(|it| Trouble {
+            integration: None,
+            team: it.team,
+            channel: it.channel,
+            error: "not_installed".to_owned(),
+            needed: None,
+            failures: 0,
+            since: it.since,
+            last_at: it.since,
+        }));
+    }
+    let failing = subscription::troubled(schema, MOST)?.into_iter();
+    let failing = failing.filter(|it| teams.contains(&it.team));
+    found.extend(failing.filter_map(|it| {
         let of = it.trouble?;
         Some(Trouble {
             integration: None,
@@ -97,8 +115,8 @@ fn of_subscriptions(schema: &str) -> Result<Vec<Trouble>> {
             since: of.since,
             last_at: of.last_at,
         })
-    };
-    Ok(found.into_iter().filter_map(trouble).collect())
+    }));
+    Ok(found)
 }
 
 /// For reports. Of a whole schema: a row of nulls if they are not known.

@@ -1,11 +1,11 @@
 //! Subscriptions as administrators see and change them.
 
-use super::follower::with_app;
 use super::kind::{channel, events, kinds};
 use super::listed::{list, project};
 use crate::error::{OrRaise, Result, SlackError, SubscriptionError, required};
 use crate::event::read::Kind;
 use crate::event::tables::Tables;
+use crate::slack_workspace::with_token;
 use crate::subscription::{self, Place};
 use pgrx::prelude::*;
 
@@ -45,7 +45,7 @@ fn subscribe(
         let column = "project_id";
         return Err(SlackError::NoSuchOwner { column, id }.into());
     };
-    if !with_app(schema, [team].into_iter())?.contains(team) {
+    if !with_token(schema, [team].into_iter())?.contains(team) {
         let team = team.to_owned();
         return Err(SubscriptionError::NoApp { team }.into());
     }

@@ -4,7 +4,7 @@ use super::kind::kinds;
 use crate::error::Result;
 use crate::event::recipients::{Candidate, Candidates};
 use crate::event::settings::Settings;
-use crate::slack_workspace::{Token, tokens};
+use crate::slack_workspace::with_token;
 use crate::subscription;
 use std::collections::{BTreeSet, HashMap};
 
@@ -16,27 +16,13 @@ pub(in crate::event) fn subscribe(
 ) -> Result<HashMap<i64, Settings>> {
     let projects: Vec<i64> = projects.into_iter().collect();
     let found = subscription::of_projects(schema, &projects)?;
-    let with_app = with_app(schema, found.iter().map(|it| it.team.as_str()))?;
+    let teams = with_token(schema, found.iter().map(|it| it.team.as_str()))?;
     let mut settings = HashMap::with_capacity(found.len());
     for it in found {
         let kinds = kinds(&it.events);
-        let team = with_app.get(&it.team).cloned();
+        let team = teams.get(&it.team).cloned();
         settings.insert(it.id, Settings::of_channel(&it.channel, &kinds));
         candidates.subscribe(it.project, Candidate::of_subscription(it.id, team, &kinds));
     }
     Ok(settings)
-}
-
-/// Those of these workspaces that have the app.
-pub(super) fn with_app<'a>(
-    schema: &str,
-    teams: impl Iterator<Item = &'a str>,
-) -> Result<BTreeSet<String>> {
-    let teams: BTreeSet<&str> = teams.collect();
-    if teams.is_empty() {
-        return Ok(BTreeSet::new());
-    }
-    let found = tokens(schema, teams.into_iter().map(str::to_owned).collect())?;
-    let has_token = |(team, token): (String, Token)| token.token.map(|_| team);
-    Ok(found.into_iter().filter_map(has_token).collect())
 }

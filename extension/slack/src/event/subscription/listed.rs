@@ -1,11 +1,11 @@
 //! Subscriptions as they are listed: with the current path of the project, and whether messages are sent at all.
 
-use super::follower::with_app;
 use crate::account::{Accounts, Asked, MAINTAINER};
 use crate::error::Result;
 use crate::event::read::Place;
 use crate::event::recipients::{Reason, Scope, Scopes};
 use crate::event::tables::Tables;
+use crate::slack_workspace::with_token;
 use crate::subscription::{self, Subscriber, Subscription};
 use lockstep_server::host::{path_of, qualified};
 use lockstep_server::{Statement, View, keys_argument};
@@ -33,7 +33,7 @@ pub(super) fn list(
     let found = subscription::list(schema, project, team, most)?;
     let projects: BTreeSet<i64> = found.iter().map(|it| it.project).collect();
     let projects: Vec<i64> = projects.into_iter().collect();
-    let with_app = with_app(schema, found.iter().map(|it| it.team.as_str()))?;
+    let teams = with_token(schema, found.iter().map(|it| it.team.as_str()))?;
     let (scopes, paths) = look_up(tables, &projects);
     let asked = |it: &Subscription| asked(it.by.as_ref()?, it.project, scopes.get(&it.project)?);
     let holding = match Accounts::find(schema)? {
@@ -45,7 +45,7 @@ pub(super) fn list(
         state: match scopes.get(&it.project).map(Scope::quiet) {
             None => "project_gone",
             Some(Some(reason)) => reason.name(),
-            Some(None) if !with_app.contains(&it.team) => Reason::NotInstalled.name(),
+            Some(None) if !teams.contains(&it.team) => Reason::NotInstalled.name(),
             Some(None) => "active",
         },
         is_allowed: it

@@ -1,6 +1,5 @@
 //! Subscriptions as Slack users make them, for channels of their own workspace.
 
-use super::follower::with_app;
 use super::kind::{channel, events, kinds};
 use super::listed::{asked, list, project};
 use crate::account::Accounts;
@@ -8,9 +7,12 @@ use crate::error::{OrRaise, Result, SubscriptionError, required};
 use crate::event::read::Kind;
 use crate::event::settings::short;
 use crate::event::tables::Tables;
-use crate::slack_workspace::{check_max_rows, project_of_path, workspace};
+use crate::slack_workspace::{check_max_rows, project_of_path, with_token, workspace};
 use crate::subscription::{self, Place, Subscriber, Written};
 use pgrx::prelude::*;
+
+/// Users subscribe so many channels of a workspace to a project, as many as an integration has for an event.
+const MOST_CHANNELS: i64 = 10;
 
 /// Subscribes a channel for a Slack user.
 #[pg_extern(sql = r#"
@@ -176,7 +178,7 @@ impl Request {
         let schema = self.tables.schema.as_str();
         let channel = channel(given)?;
         let events = given_events.map(events).transpose()?;
-        if !with_app(schema, [self.team.as_str()].into_iter())?.contains(&self.team) {
+        if !with_token(schema, [self.team.as_str()].into_iter())?.contains(&self.team) {
             let team = self.team.clone();
             return Err(SubscriptionError::NoApp { team }.into());
         }
@@ -188,6 +190,14 @@ impl Request {
             return Err(SubscriptionError::NotAllowed { project }.into());
         };
         let place = self.place(id, &channel);
+        let is_new = subscription::find(place)?.is_none();
+        if is_new && subscription::count(schema, id, &self.team)? >= MOST_CHANNELS {
+            return Err(SubscriptionError::TooMany {
+                project: path,
+                most: MOST_CHANNELS,
+            }
+            .into());
+        }
         let (subscription, written) =
             subscription::write(place, events.as_deref(), Some(&self.by))?;
         if subscription.is_none() {
