@@ -6,7 +6,7 @@
 //!   the server; `backfill`, `work`, `rekey`, `import_settings`, `manifest`, `drift`, `ticket` and `doctor` are commands of their own
 //! - `pass_through`: passes everything that is not ours on to GitLab
 //! - `late`: answers after the request has ended
-//! - `job`: runs jobs from the queue; `resume`: resumes backfills that have lost their workers; `trouble`: what keeps messages from channels, in words
+//! - `job`: runs jobs from the queue; `resume`: resumes backfills that have lost their workers; `trouble`: what keeps messages from channels, `followed`: what channels follow, in words
 //! - `database`: the only one that names database functions; `spool`: keeps webhooks on disk until the database accepts them
 //! - `slack`: the platform, which knows nothing of lockstep
 //! - `http`: shared by all requests
@@ -27,6 +27,7 @@ mod doctor;
 mod drift;
 mod error;
 mod event;
+mod followed;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod home;

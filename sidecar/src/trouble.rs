@@ -34,6 +34,8 @@ pub(crate) fn of_channels(
     messages: i64,
 ) -> String {
     let messages = match messages {
+        // Nothing is tried.
+        0 => return format!("{channels}: {}", advice(error, needed)),
         1 => "one message was".to_owned(),
         messages => format!("{messages} messages were"),
     };

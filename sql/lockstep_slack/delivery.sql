@@ -19,7 +19,11 @@ select c.schema, c.team_id, c.channel, coalesce(w.waiting, 0) as waiting, w.olde
   -- Not once for each channel: no index has the troubles of one.
   left join (
     select distinct on (o.schema, o.team_id, o.channel) o.schema, o.team_id, o.channel, o.error, o.needed
-      from lockstep_internal.slack_channel_trouble o order by o.schema, o.team_id, o.channel, o.last_at desc
+      from (select i.schema, i.team_id, i.channel, i.error, i.needed, i.last_at from lockstep_internal.slack_channel_trouble i
+             union all
+            select s.schema, s.team_id, s.channel, s.error, s.needed, s.failed_at from lockstep_internal.slack_subscription s
+             where s.error is not null) o
+     order by o.schema, o.team_id, o.channel, o.last_at desc
   ) t on t.schema = c.schema and t.team_id = c.team_id and t.channel = c.channel
  where w.channel is not null or h.channel is not null or t.error is not null;
 comment on view lockstep.slack_delivery_status is

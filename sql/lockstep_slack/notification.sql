@@ -151,8 +151,10 @@ create table lockstep_internal.slack_delivery (
   schema text not null,
   -- No foreign keys here: every event has a delivery per channel.
   event bigint not null,
-  integration_id bigint not null,
-  slack_integration_id bigint not null,
+  -- Why the channel is notified: an integration with its workspace row, or else a subscription.
+  integration_id bigint,
+  slack_integration_id bigint,
+  subscription_id bigint,
   -- The channel as addressed, and the row that holds its order and pace: they differ where a channel has several names.
   channel bigint not null,
   lane bigint not null,
@@ -174,13 +176,15 @@ create table lockstep_internal.slack_delivery (
   done_at timestamptz,
   -- It was found waiting when its lane was parked, and is claimed when that is due.
   is_parked boolean not null default false,
-  constraint slack_delivery_done_at_check check ((status = 'waiting') = (done_at is null))
+  constraint slack_delivery_done_at_check check ((status = 'waiting') = (done_at is null)),
+  constraint slack_delivery_source_check
+    check ((integration_id is null) = (slack_integration_id is null) and (integration_id is null) = (subscription_id is not null))
 ) with (
   -- As with jobs: most of the table is finished a moment later.
   autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.2, autovacuum_analyze_scale_factor = 0.2
 );
 comment on table lockstep_internal.slack_delivery is
-  'an event for one channel of one integration; written by the functions of lockstep alone. What waits in a lane is sent in the order of the ids: of two publications the one whose transaction ended before the other began comes first';
+  'an event for one channel of one integration or subscription; written by the functions of lockstep alone. What waits in a lane is sent in the order of the ids: of two publications the one whose transaction ended before the other began comes first';
 create index slack_delivery_waiting_idx on lockstep_internal.slack_delivery (lane, id) where status = 'waiting';
 create index slack_delivery_ready_idx on lockstep_internal.slack_delivery (lane, id) where status = 'waiting' and not is_parked;
 create index slack_delivery_event_idx on lockstep_internal.slack_delivery (event);
@@ -238,6 +242,6 @@ create table lockstep_internal.pipeline_status (
   constraint pipeline_status_pkey primary key (schema, project_id, ref)
 ) with (fillfactor = 50);
 comment on table lockstep_internal.pipeline_status is
-  'how the newest pipeline of a branch, tag or merge request ended, to tell whether the next one changes that; of projects that have an integration of the Slack app, or inherit one';
+  'how the newest pipeline of a branch, tag or merge request ended, to tell whether the next one changes that; of projects that have an integration of the Slack app, inherit one, or are followed by a subscription';
 create index pipeline_status_seen_on_idx on lockstep_internal.pipeline_status (seen_on);
 select pg_catalog.pg_extension_config_dump('lockstep_internal.pipeline_status', '');

@@ -49,8 +49,12 @@ select jsonb_build_object(
                          join lockstep_internal.slack_channel l on l.id = coalesce(c.same_as, c.id)
                          join lockstep_internal.slack_delivery d on d.id = o.first
                          left join lateral (
-                           select r.error, r.needed from lockstep_internal.slack_channel_trouble r
-                            where r.schema = c.schema and r.team_id = c.team_id and r.channel = c.channel
+                           select r.error, r.needed
+                             from (select i.error, i.needed, i.last_at from lockstep_internal.slack_channel_trouble i
+                                    where i.schema = c.schema and i.team_id = c.team_id and i.channel = c.channel
+                                    union all
+                                   select s.error, s.needed, s.failed_at from lockstep_internal.slack_subscription s
+                                    where s.schema = c.schema and s.team_id = c.team_id and s.channel = c.channel and s.error is not null) r
                             order by r.last_at desc limit 1) t on true) t), '[]'))
       from waiting w),
   'failures', (

@@ -129,7 +129,7 @@ fn slack_leaves_no_trace_in_lockstep() -> Result<()> {
         assert_eq!(
             told_of(&mut client)?,
             "Slack::AppHomeWorker Slack::InteractionWorker Slack::ReplyWorker Slack::TeamWorker backfill_history chatops_command dead_job \
-             delivery_history drift_history feature_audit integration_event lockstep_sidecar slack_workspaces"
+             delivery_history drift_history feature_audit integration_event lockstep_sidecar slack_subscription_audit slack_workspaces"
         );
         client.batch_execute("select * from lockstep.attach_slack()")?;
         client.batch_execute("call lockstep.backfill('slack_workspaces')")?;

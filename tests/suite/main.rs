@@ -36,6 +36,7 @@ mod smoke;
 mod standby;
 mod statistics;
 mod status_page;
+mod subscription;
 mod surface;
 mod upgrade;
 mod writes;

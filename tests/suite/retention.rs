@@ -61,7 +61,7 @@ fn old_records_go_in_batches() -> Result<()> {
     assert_eq!(
         client.query_one(kept, &[])?.get::<_, String>(0),
         "backfill_history 7 days, chatops_command 1 year, dead_job 19 years, delivery_history 7 days, drift_history 90 days, feature_audit 400 days, \
-         integration_event 90 days"
+         integration_event 90 days, slack_subscription_audit ever"
     );
     for call in [
         "set_retention('dead_job', '0')",

@@ -29,11 +29,12 @@ kept! {
         DELIVERIES,
     );
     static OF_VALUE: OwnStatement = OwnStatement::new(
-        "select string_agg(format('%s: %s', v.what, v.rows), ', ' order by v.place), bool_or(v.place = 4)
+        "select string_agg(format('%s: %s', v.what, v.rows), ', ' order by v.place), bool_or(v.place = 5)
            from (values (1, (select count(*) from lockstep_internal.slack_delivery d where d.status = 'waiting'), 'deliveries that wait'),
                         (2, (select count(*) from lockstep_internal.slack_installation), 'installations of Slack workspaces'),
                         (3, (select count(*) from lockstep_internal.slack_notification), 'settings of notifications'),
-                        (4, (select count(*) from lockstep.chatops_command), 'commands of chatops')) v (place, rows, what)
+                        (4, (select count(*) from lockstep_internal.slack_subscription), 'subscriptions of channels'),
+                        (5, (select count(*) from lockstep.chatops_command), 'commands of chatops')) v (place, rows, what)
           where v.rows > 0",
         &[],
     );

@@ -14,6 +14,7 @@ mod held;
 mod integration;
 mod slack_workspace;
 mod status;
+mod subscription;
 mod sweep;
 mod transaction;
 
@@ -33,7 +34,8 @@ pgrx::extension_sql_file!(
     requires = [
         slack_workspace::identical::drift::repair_slack_range,
         "chatops",
-        "integration"
+        "integration",
+        "subscription"
     ]
 );
 pgrx::extension_sql_file!(
@@ -52,9 +54,14 @@ pgrx::extension_sql_file!(
     requires = ["schema"]
 );
 pgrx::extension_sql_file!(
+    "../../../sql/lockstep_slack/subscription.sql",
+    name = "subscription",
+    requires = ["schema"]
+);
+pgrx::extension_sql_file!(
     "../../../sql/lockstep_slack/delivery.sql",
     name = "delivery",
-    requires = ["notification"]
+    requires = ["notification", "subscription"]
 );
 pgrx::extension_sql_file!(
     "../../../sql/lockstep_slack/report.sql",
@@ -104,6 +111,9 @@ pgrx::extension_sql_file!(
         event::reminder::remind_of_reviews,
         event::settings::workspace::slack_workspace_notifications,
         event::settings::workspace::set_slack_integration_settings,
+        event::subscription::workspace::list_slack_subscriptions,
+        event::subscription::workspace::subscribe_slack_project,
+        event::subscription::workspace::unsubscribe_slack_project,
         event::trial::test_slack_workspace_integration,
         delivery::claimed::claim::claim_deliveries,
         delivery::claimed::wait::delivery_wait,

@@ -1,7 +1,7 @@
 //! Removes data that is no longer needed.
 
 use crate::error::{OrRaise, Result, required};
-use crate::event::sweep_gone;
+use crate::event::{sweep_gone, sweep_subscriptions};
 use crate::slack_workspace::Tables;
 use lockstep_server::OwnStatement;
 use lockstep_server::kept;
@@ -87,7 +87,7 @@ create function lockstep.sweep_slack(schema text default 'public')
 returns bigint language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.sweep_slack(text) is
-  'removes events of Slack older than a day whose job is gone, and states and tickets of installations that ended a day ago, deliveries done a day ago with their events, messages two weeks old, troubles of channels that nothing was sent to for 30 days or that get no messages any more, how pipelines of branches ended that had none for 90 days, settings of integrations that are gone, and what lockstep.sweep removes, 10,000 of each at most; returns how many: call it again as long as that is 10,000 or more';
+  'removes events of Slack older than a day whose job is gone, and states and tickets of installations that ended a day ago, deliveries done a day ago with their events, messages two weeks old, troubles of channels that nothing was sent to for 30 days or that get no messages any more, how pipelines of branches ended that had none for 90 days, settings of integrations and subscriptions to projects that are gone, and what lockstep.sweep removes, 10,000 of each at most; returns how many: call it again as long as that is 10,000 or more';
 revoke execute on function lockstep.sweep_slack(text) from public;
 grant execute on function lockstep.sweep_slack(text) to lockstep_admin;
 "#)]
@@ -103,6 +103,7 @@ fn sweep_slack(schema: Option<&str>) -> i64 {
             Ok::<_, crate::error::Error>(())
         })?;
         removed += sweep_gone(schema, MOST_ROWS)?;
+        removed += sweep_subscriptions(schema, MOST_ROWS)?;
         let mut of_others = 0;
         SWEEP.with(|sweep| sweep.rows(&[], |row| of_others = row.get(1).unwrap_or(0)))?;
         Ok(removed as i64 + of_others)

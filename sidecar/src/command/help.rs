@@ -75,6 +75,6 @@ mod tests {
             reply.text()
         );
         assert!(reply.text().contains("--gitlab-url"));
-        assert!(unknown(&slash(&"x".repeat(5_000)), &COMMANDS).text().len() < 1_100);
+        assert!(unknown(&slash(&"x".repeat(5_000)), &COMMANDS).text().len() < 1_500);
     }
 }

@@ -9,6 +9,7 @@ mod notify;
 mod parse;
 mod state;
 mod status;
+mod subscribe;
 mod test;
 
 use std::sync::Arc;
@@ -29,7 +30,14 @@ use given::{Command, Given};
 use parse::Words;
 pub(crate) use state::{App, Other};
 
-static COMMANDS: [Command; 3] = [status::COMMAND, test::COMMAND, notify::COMMAND];
+static COMMANDS: [Command; 6] = [
+    status::COMMAND,
+    test::COMMAND,
+    notify::COMMAND,
+    subscribe::SUBSCRIBE,
+    subscribe::UNSUBSCRIBE,
+    subscribe::LIST,
+];
 
 pub(crate) fn router(app: App) -> Router {
     Router::new()

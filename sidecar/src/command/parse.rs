@@ -17,8 +17,8 @@ impl<'a> Words<'a> {
         let text = text.trim();
         let (alias, command) = match split(text) {
             (first, "") => (None, first),
-            // About a person, not a project.
-            (first, rest) if is_about_me(first, rest) => (None, text),
+            // About a person, or with the project behind it.
+            (first, rest) if is_command(first, rest) => (None, text),
             (first, rest) => (Some(first), rest),
         };
         let (name, rest) = split(command);
@@ -30,9 +30,12 @@ impl<'a> Words<'a> {
     }
 }
 
-fn is_about_me(first: &str, rest: &str) -> bool {
+/// Commands that begin with their name. A project with that alias can still be meant: its commands have no slash.
+fn is_command(first: &str, rest: &str) -> bool {
     let (second, _) = split(rest);
-    first.eq_ignore_ascii_case("notify") && second.eq_ignore_ascii_case("me")
+    let is = |name: &str| first.eq_ignore_ascii_case(name);
+    is("notify") && second.eq_ignore_ascii_case("me")
+        || (is("subscribe") || is("unsubscribe")) && second.contains('/')
 }
 
 fn split(text: &str) -> (&str, &str) {
@@ -68,6 +71,11 @@ mod tests {
             ("Notify me", None, "notify", "me"),
             ("notify  ME quiet off", None, "notify", "ME quiet off"),
             ("notify status", Some("notify"), "status", ""),
+            ("subscribe a/b #c", None, "subscribe", "a/b #c"),
+            ("Unsubscribe a/b", None, "unsubscribe", "a/b"),
+            ("subscribe status", Some("subscribe"), "status", ""),
+            ("a/b subscribe #c", Some("a/b"), "subscribe", "#c"),
+            ("subscribe", None, "subscribe", ""),
             (
                 "grüppe/projekt ÄNDERN",
                 Some("grüppe/projekt"),

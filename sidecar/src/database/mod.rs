@@ -15,6 +15,7 @@ pub(crate) use job::{Effects, Job, Queue};
 pub(crate) use slack::{
     Delivery, Drift, EVENTS, FUNCTIONS, Finished, HostProperties, Install, Integration, Mention,
     MetricsReport, NewEvent, Outcome, Published, Received, Refresh, Sent, SlackDatabase, Standing,
-    StoredTokens, TakenState, TicketOwner, Trouble, Updates, Which, Workspace, Writes,
+    StoredTokens, Subscription, TakenState, TicketOwner, Trouble, Updates, Which, Workspace,
+    Writes,
 };
 pub(crate) use transaction::Transaction;

@@ -80,7 +80,18 @@ pub(super) async fn publish(
         let of_it = app.for_jobs.channel_troubles(tenant, it.id).await?;
         troubles.insert(it.id, of_it);
     }
-    let view = view::of(app, &managed, &troubles, &integrations, notice);
+    let subscriptions = app
+        .for_jobs
+        .subscriptions(tenant, view::MOST_SUBSCRIPTIONS + 1)
+        .await?;
+    let view = view::of(
+        app,
+        &managed,
+        &troubles,
+        &integrations,
+        &subscriptions,
+        notice,
+    );
     let arguments = json!({ "user_id": user, "view": view });
     let mut published = app.slack.call("views.publish", &token, &arguments).await;
     if let Err(CallError::RateLimited(pause)) = published

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::state::App;
-use crate::database::{Integration, Trouble, Which};
+use crate::database::{Integration, Subscription, Trouble, Which};
 use crate::error::Error;
+use crate::followed::lines;
 use crate::http::path::INSTALL;
 use crate::slack::{Tenant, code, escape, fit_lines, shorten};
 use crate::text::capitalized;
@@ -15,6 +16,9 @@ use crate::trouble::troubled;
 
 /// The number of projects shown; others are found by name. A view has at most 100 blocks.
 pub(super) const MOST: i32 = 30;
+
+/// The number of subscriptions shown; a command lists more.
+pub(super) const MOST_SUBSCRIPTIONS: i32 = 20;
 
 /// Slack takes 3,000 characters.
 const LONGEST_SECTION: usize = 3_000;
@@ -84,6 +88,7 @@ pub(super) fn of(
     managed: &HashSet<i64>,
     troubles: &HashMap<i64, Vec<Trouble>>,
     integrations: &[Integration],
+    subscriptions: &[Subscription],
     notice: Option<Notice>,
 ) -> Value {
     let mut blocks = vec![
@@ -122,6 +127,10 @@ pub(super) fn of(
     );
     if integrations.len() > shown {
         blocks.push(picker());
+    }
+    if !subscriptions.is_empty() {
+        blocks.push(json!({ "type": "divider" }));
+        blocks.push(section(&followed(subscriptions)));
     }
     json!({ "type": "home", "blocks": blocks })
 }
@@ -162,6 +171,20 @@ fn rows(
         return vec![block, settings];
     }
     vec![block]
+}
+
+/// What channels of the workspace follow besides.
+fn followed(subscriptions: &[Subscription]) -> String {
+    let shown = &subscriptions[..subscriptions.len().min(MOST_SUBSCRIPTIONS as usize)];
+    let more = match subscriptions.len() > shown.len() {
+        true => "… and more: `/gitlab subscriptions`\n",
+        false => "",
+    };
+    let text = format!(
+        "*Subscriptions*\n{}{more}`/gitlab subscribe group/project #channel` lets another channel follow a project that you maintain.",
+        lines(shown)
+    );
+    fit_lines(&text, LONGEST_SECTION)
 }
 
 fn button(action: &str, integration: &Integration, label: &str) -> Value {

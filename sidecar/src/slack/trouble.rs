@@ -13,7 +13,7 @@ pub(crate) fn advice(error: &str, needed: Option<&str>) -> String {
     }
 }
 
-const ADVICE: [(&[&str], &str); 13] = [
+const ADVICE: [(&[&str], &str); 14] = [
     (
         &["not_in_channel", "user_not_in_channel"],
         "the app is not in that channel: invite it there with `/invite @GitLab`",
@@ -58,6 +58,10 @@ const ADVICE: [(&[&str], &str); 13] = [
         "its token cannot be decrypted with the configured keys: the app's operator should run `lockstep-sidecar check`",
     ),
     (&["inactive"], "the integration is switched off"),
+    (
+        &["unsubscribed"],
+        "the channel's subscription to the project has ended",
+    ),
     (&["no_event"], "the event is no longer in the database"),
     (
         &["no_access"],

@@ -1,6 +1,6 @@
 //! Deliveries in the database: claiming, finishing, pace and order.
 
-mod claim;
+pub(crate) mod claim;
 mod finish;
 mod lane;
 mod pace;

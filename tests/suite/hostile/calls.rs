@@ -108,6 +108,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("list_features", Call("select * from lockstep_internal.list_features()")),
     ("list_integration_properties", Call("select * from lockstep.list_integration_properties(schema => 'mallory')")),
     ("list_slack_integrations", Call("select * from lockstep_api.list_slack_integrations('T1', null, schema => 'mallory'); select * from lockstep_api.list_slack_integrations('T1', null, search => 'o', schema => 'mallory')")),
+    ("list_slack_subscriptions", Call("select * from lockstep_api.list_slack_subscriptions('T1', null, schema => 'mallory')")),
     ("list_slack_tokens", Call("select * from lockstep_api.list_slack_tokens('', 10, 'mallory')")),
     ("list_slack_workspaces", Call("select * from lockstep.list_slack_workspaces(schema => 'mallory')")),
     ("lock_slack_team", Trigger),
@@ -172,6 +173,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("slack_bot", Call("select * from lockstep_api.slack_bot('T1', null, 'mallory'); select * from lockstep_api.slack_bot('T3', null, 'mallory')")),
     ("slack_channel_troubles", Call("select * from lockstep.slack_channel_troubles('T1', null, 1, 'mallory')")),
     ("slack_notifications", Call("select lockstep.slack_notifications(1, 'mallory'); select lockstep.slack_notifications(4, 'mallory')")),
+    ("slack_subscriptions", Call("select * from lockstep.slack_subscriptions(schema => 'mallory')")),
     ("slack_workspace_drift", Call("select * from lockstep.slack_workspace_drift('mallory')")),
     ("slack_workspace_notifications", Call("select lockstep_api.slack_workspace_notifications('T1', null, 1, 'mallory')")),
     ("start_backfill", Call("select lockstep.start_backfill('counted', 'mallory.counted'); select lockstep.start_backfill('service_accounts', 'mallory.duo_workflows_workflows')")),
@@ -180,6 +182,8 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("status_report", Call("select lockstep.status_report('mallory')")),
     ("stop_runner", Call("select lockstep.stop_runner(1)")),
     ("store_slack_token", Call("select lockstep_api.store_slack_token('T1', c.lease, 'token 5', 'iv 5', 'refresh 5', 'riv 5', now(), 'mallory') from lockstep_api.claim_slack_token_refresh('1 hour', '1 hour', 'mallory') c")),
+    ("subscribe_slack_channel", Call("select lockstep.subscribe_slack_channel(1, 'T1', '#five', array['push'], 'mallory')")),
+    ("subscribe_slack_project", Call("select * from lockstep_api.subscribe_slack_project('T1', null, 'UADA', 'group-1/one', '#six', schema => 'mallory')")),
     ("sweep", Call("select lockstep.sweep()")),
     ("sweep_slack", Call("select lockstep.sweep_slack('mallory')")),
     ("take_slack_install", Call("select lockstep_api.take_slack_install(sha256('1'), sha256('2'), 'mallory')")),
@@ -190,6 +194,8 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("unregister_backfill_job", Call("select lockstep.unregister_backfill_job('counted')")),
     ("unregister_feature_group", Call("select lockstep.unregister_feature_group('mine')")),
     ("unschedule_job", Call("select lockstep.schedule_job('s', '@daily', 'W'); select lockstep.unschedule_job('s')")),
+    ("unsubscribe_slack_channel", Call("select lockstep.unsubscribe_slack_channel(1, 'T1', '#four', 'mallory')")),
+    ("unsubscribe_slack_project", Call("select * from lockstep_api.unsubscribe_slack_project('T1', null, 'UADA', 'group-1/one', '#four', true, 'mallory')")),
     ("wait_for_backfill", Alone(&["select lockstep_internal.open_backfill('counted', 'mallory.counted')", "do $$ declare run bigint := (select max(p.run) from lockstep.backfill_progress p where p.status operator(pg_catalog.=) 'running'); begin call lockstep_internal.wait_for_backfill(run, 1); end $$"])),
 ];
 

@@ -41,6 +41,11 @@ insert into features (key, created_at, updated_at) values ('on', now(), now()), 
 insert into feature_gates (feature_key, key, value, created_at, updated_at)
   values ('on', 'boolean', 'true', now(), now()), ('some', 'actors', 'Project:1', now(), now()), ('some', 'groups', 'mine', now(), now()),
          ('theirs', 'groups', 'mine', now(), now()), ('integration_slack_app_notifications', 'percentage_of_actors', '100', now(), now());
+create table routes (id bigserial primary key, source_id bigint not null, source_type varchar not null, path varchar not null);
+create table redirect_routes (id bigserial primary key, source_id bigint not null, source_type varchar not null, path varchar not null);
+insert into routes (source_id, source_type, path) values (1, 'Project', 'group-1/one'), (2, 'Project', 'group-1/sub/two'), (3, 'Project', 'group-1/three'),
+         (1, 'Namespace', 'group-1'), (2, 'Namespace', 'group-1/sub');
+insert into redirect_routes (source_id, source_type, path) values (1, 'Project', 'former/one');
 create table counted (id bigint primary key, n integer not null default 0, label text);
 insert into counted (id) select generate_series(1, 40);
 alter table projects add column has_more boolean;

@@ -98,9 +98,9 @@ const MAY_CALL: [(&str, &[(&str, &str)]); 4] = [
             (
                 "lockstep_api",
                 "begin_slack_install claim_deliveries claim_slack_token_refresh delivery_wait enqueue_slack_job finish_deliveries finish_slack_install \
-                 give_back_slack_token_refresh is_chatops_member is_project_within list_slack_integrations list_slack_tokens managed_slack_integrations \
+                 give_back_slack_token_refresh is_chatops_member is_project_within list_slack_integrations list_slack_subscriptions list_slack_tokens managed_slack_integrations \
                  publish_events receive_slack_event record_history remind_of_reviews replace_slack_token set_slack_integration_active set_slack_integration_settings set_slack_person slack_bot \
-                 slack_workspace_notifications store_slack_token take_slack_install test_slack_workspace_integration",
+                 slack_workspace_notifications store_slack_token subscribe_slack_project take_slack_install test_slack_workspace_integration unsubscribe_slack_project",
             ),
             (
                 "lockstep",
@@ -127,8 +127,8 @@ const MAY_CALL: [(&str, &[(&str, &str)]); 4] = [
                  list_integration_properties list_slack_workspaces metrics_report project_id publish_event record_integration_event \
                  register_feature_group release_restored release_restored_slack remove_worker_rename rename_worker reset_slack_notifications \
                  resume_lost_backfills retire_worker retry_dead_jobs retry_deliveries retry_job schedule_job set_cluster_integration set_retention \
-                 set_slack_notifications slack_channel_troubles slack_notifications slack_workspace_drift status_history status_report sweep sweep_slack \
-                 test_slack_integration undefine_feature uninstall_slack_workspace unregister_feature_group unschedule_job",
+                 set_slack_notifications slack_channel_troubles slack_notifications slack_subscriptions slack_workspace_drift status_history status_report subscribe_slack_channel sweep sweep_slack \
+                 test_slack_integration undefine_feature uninstall_slack_workspace unregister_feature_group unschedule_job unsubscribe_slack_channel",
         )],
     ),
     (

@@ -10,7 +10,7 @@ mod contention;
 mod delivery;
 mod dump;
 mod exclusion;
-mod filter;
+pub(crate) mod filter;
 mod form;
 mod hook;
 mod host;

@@ -8,6 +8,7 @@ mod delivery;
 mod event;
 mod integration;
 mod slack;
+mod subscription;
 
 pub(crate) use chatops::ChatopsError;
 pub(crate) use delivery::DeliveryError;
@@ -17,3 +18,4 @@ pub(crate) use lockstep_server::error::{
     Error, HostError, OrRaise, Result, ServerError, check_finite, check_positive, required,
 };
 pub(crate) use slack::SlackError;
+pub(crate) use subscription::SubscriptionError;

@@ -8,7 +8,8 @@ use pgrx::AnyElement;
 use pgrx::prelude::*;
 
 type Row = (
-    i64,
+    Option<i64>,
+    Option<i64>,
     Option<i64>,
     Option<i32>,
     Option<i64>,
@@ -19,11 +20,11 @@ type Row = (
 /// Explains an event.
 #[pg_extern(sql = r#"
 create function lockstep.explain_event(event jsonb, schema text default 'public')
-returns table (integration_id bigint, slack_integration_id bigint, route integer, user_id bigint, channels text[], outcome text)
+returns table (integration_id bigint, slack_integration_id bigint, subscription_id bigint, route integer, user_id bigint, channels text[], outcome text)
 language c rows 10 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.explain_event(jsonb, text) is
-  'what lockstep.publish_event would do with an event, without doing it: for each integration that could be notified a row per route, with taken, passed, or the condition that does not hold; one without a route, with all channels, or why there are none; and for each person that it is for (user_id), whether messages mention them, and whether they get a direct message, if they want any';
+  'what lockstep.publish_event would do with an event, without doing it: for each integration that could be notified a row per route, with taken, passed, or the condition that does not hold; one without a route, with all channels, or why there are none; and for each person that it is for (user_id), whether messages mention them, and whether they get a direct message, if they want any; and a row for each channel that has subscribed to the project';
 revoke execute on function lockstep.explain_event(jsonb, text) from public;
 grant execute on function lockstep.explain_event(jsonb, text) to lockstep_admin;
 "#)]
@@ -34,8 +35,9 @@ fn explain_event(
 ) -> TableIterator<
     'static,
     (
-        name!(integration_id, i64),
+        name!(integration_id, Option<i64>),
         name!(slack_integration_id, Option<i64>),
+        name!(subscription_id, Option<i64>),
         name!(route, Option<i32>),
         name!(user_id, Option<i64>),
         name!(channels, Vec<String>),
@@ -56,9 +58,20 @@ fn rows(event: &str, schema: &str) -> Result<Vec<Row>> {
     };
     let mut rows = Vec::new();
     for it in answers(explain(&[event], schema)?.pop())? {
-        let of = (it.integration, it.slack_integration);
+        let row = |route, user, channels, outcome| -> Row {
+            let (integration, installed) = (it.integration, it.slack_integration);
+            (
+                integration,
+                installed,
+                it.subscription,
+                route,
+                user,
+                channels,
+                outcome,
+            )
+        };
         for (place, (channels, verdict)) in (1..).zip(it.routes) {
-            rows.push((of.0, of.1, Some(place), None, channels, verdict.name()));
+            rows.push(row(Some(place), None, channels, verdict.name()));
         }
         let (channels, outcome) = match it.told {
             Ok(channels) => (channels, "queued"),
@@ -68,12 +81,12 @@ fn rows(event: &str, schema: &str) -> Result<Vec<Row>> {
             let user = Some(person.user);
             let mention = person.mention.name();
             let slack_user = Vec::from_iter(person.slack_user.clone());
-            rows.push((of.0, of.1, None, user, Vec::new(), mention));
+            rows.push(row(None, user, Vec::new(), mention));
             if let Some(direct) = person.direct {
-                rows.push((of.0, of.1, None, user, slack_user, direct.name()));
+                rows.push(row(None, user, slack_user, direct.name()));
             }
         }
-        rows.push((of.0, of.1, None, None, channels, outcome));
+        rows.push(row(None, None, channels, outcome));
     }
     Ok(rows)
 }

@@ -2,7 +2,7 @@
 //!
 //! The data flow: an event is parsed ([`mod@read`]); its project and the groups above are looked up in the application's tables
 //! ([`tables`]); the recipients are determined ([`mod@recipients`]) from the settings ([`settings`]) and from what people have chosen
-//! ([`person`]); then event and deliveries are written ([`mod@written`]). Everything is set-based over a batch ([`publish`], [`batch`]). [`mod@explain`] does all but
+//! ([`person`]), and from the channels that follow the project ([`subscription`]); then event and deliveries are written ([`mod@written`]). Everything is set-based over a batch ([`publish`], [`batch`]). [`mod@explain`] does all but
 //! writing; [`trial`] sends a test message, [`reminder`] a list of what waits.
 
 mod batch;
@@ -13,9 +13,11 @@ mod read;
 mod recipients;
 pub(crate) mod reminder;
 mod settings;
+pub(crate) mod subscription;
 mod tables;
 pub(crate) mod trial;
 mod written;
 
 pub(crate) use recipients::{Waited, may_be_sent};
 pub(crate) use settings::{Trouble, channels_now, sweep_gone, troubles};
+pub(crate) use subscription::sweep_subscriptions;

@@ -14,14 +14,15 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Publishes an event.
 #[pg_extern(sql = r#"
 create function lockstep.publish_event(event jsonb, key text default null, schema text default 'public')
-returns table (integration_id bigint, slack_integration_id bigint, channels text[], outcome text)
+returns table (integration_id bigint, slack_integration_id bigint, subscription_id bigint, channels text[], outcome text)
 language c rows 10 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.publish_event(jsonb, text, text) is
-  'publishes an event in the format of GitLab''s webhooks, once per key; returns one row per integration that could be notified: its channels, or why not';
+  'publishes an event in the format of GitLab''s webhooks, once per key; returns one row per integration, and per subscription, that could be notified: its channels, or why not';
 revoke execute on function lockstep.publish_event(jsonb, text, text) from public;
 grant execute on function lockstep.publish_event(jsonb, text, text) to lockstep_admin, lockstep_app;
 "#)]
+#[allow(clippy::type_complexity)]
 fn publish_event(
     event: Option<AnyElement>,
     key: Option<&str>,
@@ -29,8 +30,9 @@ fn publish_event(
 ) -> TableIterator<
     'static,
     (
-        name!(integration_id, i64),
+        name!(integration_id, Option<i64>),
         name!(slack_integration_id, Option<i64>),
+        name!(subscription_id, Option<i64>),
         name!(channels, Vec<String>),
         name!(outcome, &'static str),
     ),
@@ -44,7 +46,13 @@ fn publish_event(
             Ok(channels) => (channels, "queued"),
             Err(reason) => (Vec::new(), reason.name()),
         };
-        (it.integration, it.slack_integration, channels, outcome)
+        (
+            it.integration,
+            it.slack_integration,
+            it.subscription,
+            channels,
+            outcome,
+        )
     }))
 }
 

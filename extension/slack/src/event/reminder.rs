@@ -5,7 +5,7 @@ use super::read::{Author, Kind, Place};
 use super::recipients::{Candidates, ChatNames, Circle, Notifications, Scope, Scopes};
 use super::settings::{channels, configure};
 use super::tables::{Tables, class};
-use super::written::{NewDelivery, channel, rows};
+use super::written::{NewDelivery, Source, channel, rows};
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
 use lockstep_server::host::{Relation, at_or_below, check_have_one_owner, path_of, qualified};
 use lockstep_server::{Statement, View, datum, keys_argument, random_bytes};
@@ -111,8 +111,10 @@ fn remind(
             if lanes.insert(channel.lane) {
                 deliveries.push(NewDelivery {
                     event,
-                    integration,
-                    slack_integration: *row,
+                    source: Source::Integration {
+                        id: integration,
+                        row: *row,
+                    },
                     channel,
                     mentions: mentions.as_ref().and_then(|of| of(team)),
                     wait: None,
@@ -225,11 +227,13 @@ fn reach(tables: &Tables, integration: i64) -> Result<Reach> {
     let mut reach = Reach::default();
     for scope in &scopes {
         let mut its = candidates.of(scope);
-        its.retain(|it| it.integration == integration && it.is_active);
+        its.retain(|it| it.integration() == Some(integration) && it.is_active);
         if !its.is_empty() && notifications.are_on(scope, &Author::default())? {
             reach.projects.extend(scope.project);
-            let installed = its.into_iter().filter_map(|it| it.installed.clone());
-            reach.installed.extend(installed);
+            for (source, team) in its.into_iter().filter_map(|it| it.installed.as_ref()) {
+                let row = source.row().map(|row| (row, team.clone()));
+                reach.installed.extend(row);
+            }
         }
     }
     Ok(reach)

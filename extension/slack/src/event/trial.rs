@@ -2,7 +2,7 @@
 
 use super::settings::configure;
 use super::tables::{Tables, class};
-use super::written::{NewDelivery, channel, rows};
+use super::written::{NewDelivery, Source, channel, rows};
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
 use crate::slack_workspace::allowed;
 use lockstep_server::{View, datum, random_bytes};
@@ -115,8 +115,10 @@ fn test(tables: &Tables, integration: i64, only: Option<i64>) -> Result<Vec<Trie
         let event = events.values().next().copied();
         let delivery = event.zip(channel).map(|(event, channel)| NewDelivery {
             event,
-            integration,
-            slack_integration: *row,
+            source: Source::Integration {
+                id: integration,
+                row: *row,
+            },
             channel,
             mentions: None,
             wait: None,

@@ -9,6 +9,7 @@ mod monitoring;
 mod person;
 mod publish;
 mod settings;
+mod subscription;
 mod token;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub(crate) use integration::{EVENTS, Integration, Which};
 pub(crate) use monitoring::{Drift, MetricsReport};
 pub(crate) use publish::Published;
 pub(crate) use settings::HostProperties;
+pub(crate) use subscription::Subscription;
 pub(crate) use token::{Refresh, StoredTokens};
 
 pub(crate) struct Condition {
@@ -164,7 +166,7 @@ impl SlackDatabase {
 }
 
 /// All functions that `serve` calls.
-pub(crate) const FUNCTIONS: [&str; 43] = [
+pub(crate) const FUNCTIONS: [&str; 46] = [
     "begin_slack_install",
     "claim_deliveries",
     "claim_jobs",
@@ -181,6 +183,7 @@ pub(crate) const FUNCTIONS: [&str; 43] = [
     "give_back_slack_token_refresh",
     "is_project_within",
     "list_slack_integrations",
+    "list_slack_subscriptions",
     "list_slack_tokens",
     "list_slack_workspaces",
     "managed_slack_integrations",
@@ -205,7 +208,9 @@ pub(crate) const FUNCTIONS: [&str; 43] = [
     "status_report",
     "stop_runner",
     "store_slack_token",
+    "subscribe_slack_project",
     "sweep_slack",
     "take_slack_install",
     "test_slack_workspace_integration",
+    "unsubscribe_slack_project",
 ];

@@ -34,7 +34,7 @@ counters! {
     EVENT_OUTCOMES: "lockstep_slack_event_outcomes_total", "outcome", "what became of known events",
         ["done", "queued", "duplicate", "ignored"];
     COMMANDS: "lockstep_slack_commands_total", "command", "slash commands",
-        ["help", "status", "test", "notify", "chatops", "passed_on", "unknown"];
+        ["help", "status", "test", "notify", "subscribe", "unsubscribe", "subscriptions", "chatops", "passed_on", "unknown"];
     INTERACTIONS: "lockstep_slack_interactions_total", "action", "interactions, known ones by action",
         ["switch_on", "switch_off", "project_picker", "project_search", "notification_settings", "settings_saved", "chatops_large_step", "passed_on", "unknown"];
     INSTALLS: "lockstep_slack_installs_total", "outcome", "installations that came back from Slack",

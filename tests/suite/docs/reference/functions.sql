@@ -377,6 +377,21 @@ select lockstep.retry_deliveries(8);
 select lockstep.reset_slack_notifications(8);
 --! select lockstep.reset_slack_notifications(99)
 
+-- subscribe_slack_channel
+select lockstep.subscribe_slack_channel(42, 'T0123', '#docs', '{push,release}');
+--! select lockstep.subscribe_slack_channel(99, 'T0123', '#docs')
+--! select lockstep.subscribe_slack_channel(42, 'T0999', '#docs')
+--! select lockstep.subscribe_slack_channel(42, 'T0123', '#docs,#more')
+--! select lockstep.subscribe_slack_channel(42, 'T0123', '#docs', '{nope}')
+
+-- slack_subscriptions
+select path, channel, events, state from lockstep.slack_subscriptions(project_id => 42);
+--! select lockstep.slack_subscriptions(schema => 'nope')
+
+-- unsubscribe_slack_channel
+select lockstep.unsubscribe_slack_channel(42, 'T0123', '#docs');
+--! select lockstep.unsubscribe_slack_channel(42, 'T0123', 'D0123')
+
 -- uninstall_slack_workspace
 select lockstep.uninstall_slack_workspace('T0123');
 --! select lockstep.uninstall_slack_workspace('')

@@ -30,7 +30,7 @@ type Claimed = (
     String,
     Option<String>,
     String,
-    i64,
+    Option<i64>,
     String,
     // A json, which PostgreSQL stores as text: unparsed, as received.
     String,
@@ -72,7 +72,7 @@ fn claim_deliveries(
         name!(team_id, String),
         name!(enterprise_id, Option<String>),
         name!(channel, String),
-        name!(integration_id, i64),
+        name!(integration_id, Option<i64>),
         name!(alias, String),
         name!(event, String),
         name!(attempts, i32),
@@ -241,7 +241,7 @@ fn with_messages(
     if heads.is_empty() {
         return Ok(Vec::new());
     }
-    let integrations: BTreeSet<i64> = heads.values().map(|it| it.integration).collect();
+    let integrations: BTreeSet<i64> = heads.values().filter_map(|it| it.integration).collect();
     let updates = subject::updates(schema, integrations)?;
     let events: BTreeSet<i64> = heads.values().map(|it| it.event).collect();
     let events: Vec<i64> = events.into_iter().collect();
@@ -256,7 +256,7 @@ fn with_messages(
             without_event.push(head.id);
             continue;
         };
-        let updates = updates.get(&head.integration).cloned();
+        let updates = head.integration.and_then(|it| updates.get(&it).cloned());
         let updates = updates.unwrap_or_else(|| SEPARATE.to_owned());
         let subject = match updates == SEPARATE {
             true => None,

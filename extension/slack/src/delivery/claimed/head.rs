@@ -4,7 +4,8 @@ use super::subject;
 use crate::delivery::channel::Locked;
 use crate::error::Result;
 use crate::event::{Waited, may_be_sent};
-use crate::slack_workspace::{Destination, ancestors, destinations};
+use crate::slack_workspace::{Destination, ancestors, destinations, with_token};
+use crate::subscription;
 use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum, keys_argument};
 use pgrx::pg_sys;
@@ -24,11 +25,11 @@ kept! {
     static STATEMENTS: Statements = Statements {
         first: OwnStatement::by_index(
             "select h.lane, h.id, h.slack_integration_id, h.integration_id, h.event, h.attempts, h.uncertain, h.failures, h.channel,
-                    h.mentions, h.wait::int8, n.channel
+                    h.mentions, h.wait::int8, n.channel, h.subscription_id
                from unnest($1) c (id)
               cross join lateral (
                 select d.lane, d.id, d.slack_integration_id, d.integration_id, d.event, d.attempts, d.uncertain, d.failures, d.channel,
-                       d.mentions, extract(epoch from d.not_before - clock_timestamp()) * 1000000 as wait
+                       d.mentions, d.subscription_id, extract(epoch from d.not_before - clock_timestamp()) * 1000000 as wait
                   from lockstep_internal.slack_delivery d
                  where d.lane = c.id and d.status = 'waiting' order by d.lane, d.id limit 1) h
                left join lockstep_internal.slack_channel n on n.id = h.channel",
@@ -38,10 +39,12 @@ kept! {
         fail: OwnStatement::by_index(
             "update lockstep_internal.slack_delivery d
                 set status = 'failed', error = g.error, needed = null, done_at = clock_timestamp()
-               from unnest($1, $2, $3, $4) g (lane, slack_integration_id, integration_id, error)
-              where d.lane = g.lane and d.status = 'waiting' and d.slack_integration_id = g.slack_integration_id
-                and d.integration_id = g.integration_id",
+               from unnest($1, $2, $3, $4, $5) g (lane, slack_integration_id, integration_id, subscription_id, error)
+              where d.lane = g.lane and d.status = 'waiting' and d.slack_integration_id is not distinct from g.slack_integration_id
+                and d.integration_id is not distinct from g.integration_id
+                and d.subscription_id is not distinct from g.subscription_id",
             &[
+                pg_sys::INT8ARRAYOID,
                 pg_sys::INT8ARRAYOID,
                 pg_sys::INT8ARRAYOID,
                 pg_sys::INT8ARRAYOID,
@@ -64,7 +67,9 @@ pub(super) struct Head {
     /// The row of the name under which the channel is addressed, and that name.
     pub(super) channel: i64,
     pub(super) name: Option<String>,
-    pub(super) integration: i64,
+    /// None for a subscription.
+    pub(super) integration: Option<i64>,
+    pub(super) subscription: Option<i64>,
     pub(super) alias: String,
     pub(super) event: i64,
     pub(super) attempts: i32,
@@ -78,13 +83,13 @@ pub(super) struct Head {
 
 struct First {
     lane: i64,
-    slack_integration: i64,
+    slack_integration: Option<i64>,
     /// It was to be sent later, and the time has come.
     has_waited: bool,
     head: Head,
 }
 
-/// The first delivery of each channel that can be sent. Deliveries of removed or inactive integrations fail, and so do those that have
+/// The first delivery of each channel that can be sent. Deliveries of removed or inactive integrations and of ended subscriptions fail, and so do those that have
 /// waited for somebody who may not see them by now, or does not want them.
 pub(super) fn heads(schema: &str, channels: &[Locked]) -> Result<BTreeMap<i64, Head>> {
     let teams: BTreeMap<i64, &str> = channels
@@ -95,22 +100,31 @@ pub(super) fn heads(schema: &str, channels: &[Locked]) -> Result<BTreeMap<i64, H
     let mut left: Vec<i64> = teams.keys().copied().collect();
     for _ in 0..MOST_ROUNDS {
         let firsts = firsts(&left)?;
-        let ids: BTreeSet<i64> = firsts.iter().map(|it| it.slack_integration).collect();
+        let ids: BTreeSet<i64> = firsts
+            .iter()
+            .filter_map(|it| it.slack_integration)
+            .collect();
         let ids: Vec<i64> = ids.into_iter().collect();
         let destinations = destinations(schema, &ids)?;
         let heirs = heirs(schema, &firsts, &destinations)?;
+        let subscribed = Subscribed::look_up(schema, &firsts)?;
         let refused = refused(schema, &firsts, &teams)?;
         fail_each(&refused, "no_access")?;
         let mut gone = Vec::new();
         left = Vec::new();
         for mut first in firsts {
-            let destination = destinations.get(&first.slack_integration);
+            let destination = first.slack_integration.and_then(|it| destinations.get(&it));
             let team = teams.get(&first.lane).copied();
-            match trouble(&first, destination, team, &heirs) {
+            let trouble = match first.head.subscription {
+                Some(subscription) => subscribed.trouble(subscription, team),
+                None => trouble(&first, destination, team, &heirs),
+            };
+            match trouble {
                 Some(error) => gone.push(Gone {
                     lane: first.lane,
                     slack_integration: first.slack_integration,
                     integration: first.head.integration,
+                    subscription: first.head.subscription,
                     error,
                 }),
                 None if refused.contains(&first.head.id) => left.push(first.lane),
@@ -137,18 +151,41 @@ fn heirs(
     firsts: &[First],
     destinations: &BTreeMap<i64, Destination>,
 ) -> Result<Heirs> {
-    let is_heir = |first: &&First| {
-        let to = destinations.get(&first.slack_integration);
-        to.is_some_and(|to| to.integration != first.head.integration)
+    let heir = |first: &First| {
+        let to = destinations.get(&first.slack_integration?)?;
+        let integration = first.head.integration?;
+        (to.integration != integration).then_some(integration)
     };
-    let ids: Vec<i64> = firsts
-        .iter()
-        .filter(is_heir)
-        .map(|first| first.head.integration)
-        .collect();
+    let ids: Vec<i64> = firsts.iter().filter_map(heir).collect();
     match ids.is_empty() {
         true => Ok(Heirs::new()),
         false => ancestors(schema, &ids),
+    }
+}
+
+/// The subscriptions that there still are, each with its workspace, and the workspaces that have the app.
+struct Subscribed {
+    teams: BTreeMap<i64, String>,
+    with_token: BTreeSet<String>,
+}
+
+impl Subscribed {
+    fn look_up(schema: &str, firsts: &[First]) -> Result<Self> {
+        let ids = firsts.iter().filter_map(|it| it.head.subscription);
+        let ids: BTreeSet<i64> = ids.collect();
+        let teams = subscription::teams(&ids.into_iter().collect::<Vec<i64>>())?;
+        let with_token = with_token(schema, teams.values().map(String::as_str))?;
+        Ok(Self { teams, with_token })
+    }
+
+    /// Why a delivery to a channel of that workspace cannot be sent, if so.
+    fn trouble(&self, subscription: i64, team: Option<&str>) -> Option<&'static str> {
+        let found = self.teams.get(&subscription);
+        let Some(found) = found.filter(|found| Some(found.as_str()) == team) else {
+            return Some("unsubscribed");
+        };
+        let is_installed = self.with_token.contains(found);
+        (!is_installed).then_some("not_installed")
     }
 }
 
@@ -185,11 +222,10 @@ fn trouble(
     heirs: &Heirs,
 ) -> Option<&'static str> {
     let to = to.filter(|to| Some(&*to.team) == team);
-    let is_active = to.and_then(|to| match to.integration == first.head.integration {
+    let is_active = to.zip(first.head.integration);
+    let is_active = is_active.and_then(|(to, integration)| match to.integration == integration {
         true => Some(to.is_active),
-        false => heirs
-            .get(&(first.head.integration, to.integration))
-            .copied(),
+        false => heirs.get(&(integration, to.integration)).copied(),
     });
     match is_active {
         Some(true) => None,
@@ -204,13 +240,14 @@ fn firsts(lanes: &[i64]) -> Result<Vec<First>> {
         statements.first.rows(&[keys_argument(lanes)], |row| {
             firsts.push(First {
                 lane: row.get(1).unwrap_or_default(),
-                slack_integration: row.get(3).unwrap_or_default(),
+                slack_integration: row.get(3),
                 has_waited: row.get(11).is_some_and(|wait: i64| wait <= 0),
                 head: Head {
                     id: row.get(2).unwrap_or_default(),
                     channel: row.get(9).unwrap_or_default(),
                     name: row.get(12),
-                    integration: row.get(4).unwrap_or_default(),
+                    integration: row.get(4),
+                    subscription: row.get(13),
                     alias: String::new(),
                     event: row.get(5).unwrap_or_default(),
                     attempts: row.get(6).unwrap_or_default(),
@@ -228,24 +265,28 @@ fn firsts(lanes: &[i64]) -> Result<Vec<First>> {
 /// A lane whose first delivery cannot be sent, and why.
 struct Gone {
     lane: i64,
-    slack_integration: i64,
-    integration: i64,
+    slack_integration: Option<i64>,
+    integration: Option<i64>,
+    subscription: Option<i64>,
     error: &'static str,
 }
 
-/// Fails everything that waits in these lanes for the same integrations and rows.
+/// Fails everything that waits in these lanes for the same integrations and rows, or the same subscriptions.
 fn fail(gone: &[Gone]) -> Result<()> {
     if gone.is_empty() {
         return Ok(());
     }
     let lanes: Vec<i64> = gone.iter().map(|it| it.lane).collect();
-    let rows: Vec<i64> = gone.iter().map(|it| it.slack_integration).collect();
-    let integrations: Vec<i64> = gone.iter().map(|it| it.integration).collect();
+    let ids = |of: fn(&Gone) -> Option<i64>| {
+        let ids: Vec<Option<i64>> = gone.iter().map(of).collect();
+        datum(ids)
+    };
     let errors: Vec<&str> = gone.iter().map(|it| it.error).collect();
     let arguments = [
         keys_argument(&lanes),
-        keys_argument(&rows),
-        keys_argument(&integrations),
+        ids(|it| it.slack_integration),
+        ids(|it| it.integration),
+        ids(|it| it.subscription),
         datum(errors),
     ];
     STATEMENTS.with(|statements| statements.fail.run(&arguments))?;

@@ -4,6 +4,7 @@ use super::lane;
 use super::result::{Given, Outcome};
 use crate::error::{OrRaise, Result, required};
 use crate::held::DELIVERIES;
+use crate::subscription;
 use lockstep_server::kept;
 use lockstep_server::waking::wake;
 use lockstep_server::{OwnStatement, datum, keys_argument};
@@ -30,7 +31,7 @@ kept! {
             "select d.id, c.id, c.team_id, coalesce(n.channel, c.channel), c.subject, d.integration_id, d.channel, n.slack_id,
                     coalesce((select min(s.id) from lockstep_internal.slack_channel s
                                where s.slack_id = n.slack_id and s.team_id = n.team_id and s.schema = n.schema), n.id)
-                      = coalesce(n.same_as, n.id)
+                      = coalesce(n.same_as, n.id), d.subscription_id
                from unnest($1, $2) r (delivery, lease) join lockstep_internal.slack_delivery d on d.id = r.delivery
                join lockstep_internal.slack_channel c on c.id = d.lane left join lockstep_internal.slack_channel n on n.id = d.channel
               where c.schema = $3 and c.lease = r.lease and c.delivery = r.delivery
@@ -177,7 +178,8 @@ struct Own {
     slack_id: Option<String>,
     is_in_lane: bool,
     subject: Option<String>,
-    integration: i64,
+    integration: Option<i64>,
+    subscription: Option<i64>,
 }
 
 /// Locks the channels that the senders still hold. Claims skip locked channels, so they never wait for this.
@@ -201,7 +203,8 @@ fn own(given: Vec<Given>, schema: &str) -> Result<Vec<Own>> {
                     team: row.get(3).unwrap_or_default(),
                     name: row.get(4).unwrap_or_default(),
                     subject: row.get(5),
-                    integration: row.get(6).unwrap_or_default(),
+                    integration: row.get(6),
+                    subscription: row.get(10),
                     channel: row.get(7).unwrap_or_default(),
                     slack_id: row.get(8),
                     is_in_lane: row.get(9).unwrap_or(true),
@@ -308,11 +311,14 @@ fn write_troubles(results: &[Own], schema: &str) -> Result<()> {
         let it = results.iter().filter(|it| it.given.outcome == outcome);
         it.collect()
     };
-    let (delivered, mut failed) = (of(Outcome::Delivered), of(Outcome::Failed));
+    write_subscriptions(&of(Outcome::Delivered), &of(Outcome::Failed))?;
+    let (mut delivered, mut failed) = (of(Outcome::Delivered), of(Outcome::Failed));
+    delivered.retain(|it| it.integration.is_some());
+    failed.retain(|it| it.integration.is_some());
     let mut seen = BTreeSet::new();
     failed.retain(|it| seen.insert((it.integration, it.team.as_str(), it.name.as_str())));
     let places = |of: &[&Own]| {
-        let integrations: Vec<i64> = of.iter().map(|it| it.integration).collect();
+        let integrations: Vec<i64> = of.iter().filter_map(|it| it.integration).collect();
         let teams: Vec<&str> = of.iter().map(|it| it.team.as_str()).collect();
         let channels: Vec<&str> = of.iter().map(|it| it.name.as_str()).collect();
         [keys_argument(&integrations), datum(teams), datum(channels)]
@@ -341,6 +347,18 @@ fn write_troubles(results: &[Own], schema: &str) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// The same of subscriptions, which have one channel each.
+fn write_subscriptions(delivered: &[&Own], failed: &[&Own]) -> Result<()> {
+    let delivered = delivered.iter().filter_map(|it| it.subscription);
+    let failed = failed.iter().filter_map(|it| {
+        let error = it.given.error.as_deref().unwrap_or("unknown_error");
+        Some((it.subscription?, error, it.given.needed.as_deref()))
+    });
+    let (delivered, failed): (Vec<i64>, Vec<_>) = (delivered.collect(), failed.collect());
+    subscription::end_troubles(&delivered)?;
+    subscription::note_troubles(&failed)
 }
 
 /// Slack's response says which channel a name belongs to.

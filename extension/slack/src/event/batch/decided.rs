@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::event::read::{Flaw, Occurrence};
 use crate::event::recipients::{Candidate, Person, Reason, Scope, Told, Verdict};
 use crate::event::settings::Settings;
-use crate::event::written::{Channel, NewDelivery, rows};
+use crate::event::written::{Channel, NewDelivery, Source, rows};
 use lockstep_webhook::trimmed;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 
 /// The outcome of an event.
 pub(in crate::event) enum Outcome {
-    /// The result for each integration that might be notified.
+    /// The result for each integration and subscription that might be notified.
     Published(Vec<Answer>),
     Duplicate,
     Flawed(Flaw),
@@ -21,8 +21,9 @@ pub(in crate::event) enum Outcome {
 }
 
 pub(in crate::event) struct Answer {
-    pub(in crate::event) integration: i64,
+    pub(in crate::event) integration: Option<i64>,
     pub(in crate::event) slack_integration: Option<i64>,
+    pub(in crate::event) subscription: Option<i64>,
     /// What becomes of it at each of the integration's routes.
     pub(in crate::event) routes: Vec<(Vec<String>, Verdict)>,
     /// The channels, or why none is notified.
@@ -74,7 +75,7 @@ impl<'a> Event<'a> {
     }
 }
 
-/// An integration that might be notified, with its settings and what becomes of the event at its routes.
+/// An integration or a subscription that might be notified, with its settings and what becomes of the event at its routes.
 pub(super) struct Decision<'a> {
     pub(super) candidate: &'a Candidate,
     pub(super) settings: Option<&'a Settings>,
@@ -124,18 +125,17 @@ impl<'a> Decided<'a> {
             let Ok(told) = &mut decision.told else {
                 continue;
             };
-            let (team, integration) = (told.team, decision.candidate.integration);
-            let (slack_integration, mentions) = (told.slack_integration, told.mentions());
+            let (team, by) = (told.team, decision.candidate.by);
+            let (source, mentions) = (told.source, told.mentions());
             let mut deliver = |name: &str, mentions: Option<String>, wait: Option<i64>| {
                 let Some(channel) = channels.get(&(team, name)).copied() else {
                     return false;
                 };
-                let is_first = lanes.insert((integration, channel.lane));
+                let is_first = lanes.insert((by, channel.lane));
                 if is_first {
                     deliveries.push(NewDelivery {
                         event,
-                        integration,
-                        slack_integration,
+                        source,
                         channel,
                         mentions,
                         wait,
@@ -160,6 +160,7 @@ impl<'a> Decided<'a> {
 
     pub(super) fn outcome(self) -> Outcome {
         let answer = |it: Decision| {
+            let source = it.candidate.installed.as_ref().map(|(source, _)| *source);
             let routes = it.settings.map_or(&[][..], |settings| &settings.routes);
             let routes = routes.iter().zip(it.verdicts);
             let (told, persons) = match it.told {
@@ -170,8 +171,9 @@ impl<'a> Decided<'a> {
                 Err(reason) => (Err(reason), Vec::new()),
             };
             Answer {
-                integration: it.candidate.integration,
-                slack_integration: it.candidate.installed.as_ref().map(|(row, _)| *row),
+                integration: it.candidate.integration(),
+                slack_integration: source.and_then(Source::row),
+                subscription: it.candidate.subscription(),
                 routes: routes
                     .map(|(route, verdict)| (route.channels.clone(), verdict))
                     .collect(),

@@ -1,15 +1,17 @@
 //! Publishes or explains a batch: parses, looks up, decides, and writes.
 
 use super::decided::{Decided, Decision, Event, Outcome, Received};
+use super::same_channel::once_per_channel;
 use super::write::{finished, keep_back, write};
 use crate::error::Result;
 use crate::event::person::Choices;
 use crate::event::read::{Facts, Flaw, Kind, Occurrence, People, Place};
 use crate::event::recipients::{
-    Candidate, Candidates, ChatNames, Circle, Notifications, ProtectedBranches, Reason, Scope,
+    By, Candidate, Candidates, ChatNames, Circle, Notifications, ProtectedBranches, Reason, Scope,
     Scopes, Surroundings, Told, filter, previous_sha, user_group, verdicts,
 };
-use crate::event::settings::{Effective, effective};
+use crate::event::settings::{Effective, Settings, effective};
+use crate::event::subscription::subscribe;
 use crate::event::tables::Tables;
 use crate::event::written::pipeline;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -31,11 +33,26 @@ pub(in crate::event) fn explain(events: &[Received], schema: &str) -> Result<Vec
         let (places, finished) = finished(decided);
         let changes = pipeline::look(&finished, schema)?;
         keep_back(decided, places, changes);
-        Ok(())
+        once_per_channel(decided, schema)
     })
 }
 
-/// An event with a place, and the integrations that might be notified according to the application's own switches.
+/// The settings of those that might be notified.
+struct AllSettings {
+    integrations: HashMap<i64, Effective>,
+    subscriptions: HashMap<i64, Settings>,
+}
+
+impl AllSettings {
+    fn of(&self, candidate: &Candidate) -> Option<&Settings> {
+        match candidate.by {
+            By::Integration(id) => self.integrations.get(&id).map(|found| &*found.settings),
+            By::Subscription(id) => self.subscriptions.get(&id),
+        }
+    }
+}
+
+/// An event with a place, and what might be notified according to the application's own switches.
 struct Switched<'a> {
     /// Its position in the batch.
     place: usize,
@@ -52,12 +69,14 @@ fn handle(
     let tables = Tables::attached(schema)?;
     let events: Vec<Result<Event, Flaw>> = events.iter().map(read).collect();
     let places = || events.iter().flatten().map(|event| &event.it.place);
-    let (scopes, candidates) = tables.as_owner(|| {
+    let (scopes, mut candidates) = tables.as_owner(|| {
         let scopes = Scopes::look_up(&tables, places());
         let found: Vec<&Scope> = places().filter_map(|place| scopes.of(place)).collect();
         let candidates = Candidates::look_up(&tables, &found);
         (scopes, candidates)
     });
+    let projects = places().filter_map(|place| scopes.of(place)?.project);
+    let subscribed = subscribe(&mut candidates, schema, projects.collect())?;
     let mut outcomes = Vec::with_capacity(events.len());
     let mut new = Vec::with_capacity(events.len());
     let mut keys = HashSet::new();
@@ -80,10 +99,14 @@ fn handle(
     let switched = switch(new, &candidates, schema)?;
     let let_through = switched.iter().flat_map(|it| &it.candidates);
     let let_through = let_through.filter(|(_, switched)| switched.is_ok());
-    let settings = effective(
-        &tables,
-        let_through.map(|(candidate, _)| (candidate.integration, candidate.inherits_from)),
-    )?;
+    let integrations = let_through.filter_map(|(candidate, _)| {
+        let integration = candidate.integration()?;
+        Some((integration, candidate.inherits_from))
+    });
+    let settings = AllSettings {
+        integrations: effective(&tables, integrations)?,
+        subscriptions: subscribed,
+    };
     let mut decided = decide(&tables, switched, &settings)?;
     write(&mut decided, schema)?;
     for decided in decided.into_iter().filter(|it| it.id.is_some()) {
@@ -149,9 +172,9 @@ fn switch<'a>(
 fn decide<'a>(
     tables: &Tables,
     switched: Vec<Switched<'a>>,
-    settings: &'a HashMap<i64, Effective>,
+    settings: &'a AllSettings,
 ) -> Result<Vec<Decided<'a>>> {
-    let settings_of = |candidate: &Candidate| settings.get(&candidate.integration);
+    let settings_of = |candidate: &Candidate| settings.of(candidate);
     let mut unsaid = Vec::new();
     let mut users = BTreeSet::new();
     // By place in the batch, where anybody is to be mentioned.
@@ -159,13 +182,13 @@ fn decide<'a>(
     for it in &switched {
         for (candidate, switched) in &it.candidates {
             if let (Ok(()), Some(found)) = (switched, settings_of(candidate)) {
-                if filter::needs_protected_branches(&it.event.it, &found.settings) {
+                if filter::needs_protected_branches(&it.event.it, found) {
                     unsaid.push(it.scope);
                 }
-                if !found.settings.own_actions {
+                if !found.own_actions {
                     users.extend(it.event.it.author.id);
                 }
-                if found.settings.mentions && !people.contains_key(&it.place) {
+                if found.mentions && !people.contains_key(&it.place) {
                     let read = People::read(it.event.text, it.event.it.kind);
                     users.extend(&read.users);
                     people.insert(it.place, read);
@@ -202,8 +225,7 @@ fn decide<'a>(
         let mut facts = None;
         let mut candidates: Vec<Decision> = Vec::with_capacity(it.candidates.len());
         for (candidate, switched) in it.candidates {
-            let found = settings_of(candidate).filter(|_| switched.is_ok());
-            let settings = found.map(|found| &*found.settings);
+            let settings = settings_of(candidate).filter(|_| switched.is_ok());
             let verdicts = match settings.filter(|settings| !settings.routes.is_empty()) {
                 Some(settings) => {
                     let facts = facts.get_or_insert_with(|| Facts::read(it.event.text));
@@ -256,7 +278,7 @@ fn without_repeats<'a>(
     let of_same = before
         .iter()
         .rev()
-        .take_while(|other| other.candidate.integration == candidate.integration);
+        .take_while(|other| other.candidate.by == candidate.by);
     for other in of_same {
         if let Ok(other) = &other.told
             && other.team == told.team

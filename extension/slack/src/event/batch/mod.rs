@@ -3,6 +3,7 @@
 
 mod decided;
 mod handle;
+mod same_channel;
 mod write;
 
 pub(super) use decided::{Answer, Outcome, Received};

@@ -1,6 +1,7 @@
 //! Writes what was decided of a batch.
 
 use super::decided::Decided;
+use super::same_channel::once_per_channel;
 use crate::error::Result;
 use crate::event::written::{Change, Finished, channel, copies, pipeline, rows};
 use std::collections::HashSet;
@@ -9,6 +10,7 @@ use std::collections::HashSet;
 pub(super) fn write(decided: &mut [Decided], schema: &str) -> Result<()> {
     write_events(decided, schema)?;
     take_down_pipelines(decided, schema)?;
+    once_per_channel(decided, schema)?;
     let new = decided.iter_mut().filter_map(|it| Some((it.id?, it)));
     let mut new: Vec<(i64, &mut Decided)> = new.collect();
     let told = || new.iter().flat_map(|(_, it)| it.told());

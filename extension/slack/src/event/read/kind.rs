@@ -124,7 +124,7 @@ impl Kind {
     }
 
     /// It happens in a group, not in a project.
-    pub(super) fn is_of_group(self) -> bool {
+    pub(crate) fn is_of_group(self) -> bool {
         matches!(self, Self::GroupMention | Self::GroupConfidentialMention)
     }
 

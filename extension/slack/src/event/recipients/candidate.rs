@@ -1,9 +1,10 @@
-//! The integrations that might be notified of an event: those of its project, otherwise those of the nearest group that has any,
-//! otherwise those of the instance.
+//! What might be notified of an event: the integrations of its project, otherwise those of the nearest group that has any,
+//! otherwise those of the instance; and the channels that have subscribed to the project.
 
 use super::scope::Scope;
 use crate::event::read::{KINDS, Kind};
 use crate::event::tables::{Tables, class};
+use crate::event::written::Source;
 use lockstep_server::{Answer, Statement, View, keys_argument};
 use std::collections::{BTreeSet, HashMap};
 
@@ -13,14 +14,22 @@ const MOST_OF_TEAM: usize = 255;
 /// The number of columns before those of the events.
 const COLUMNS_BEFORE_EVENTS: usize = 6;
 
-/// An integration in one workspace.
+/// What might be notified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum By {
+    Integration(i64),
+    Subscription(i64),
+}
+
+/// An integration in one workspace, or a subscription.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
-    pub(crate) integration: i64,
+    pub(crate) by: By,
     pub(crate) is_active: bool,
     pub(crate) inherits_from: Option<i64>,
-    /// Its workspace row and team, or else those of the integration that it inherits from; None if that is in no workspace either.
-    pub(crate) installed: Option<(i64, String)>,
+    /// The team, and the integration's workspace row, or else that of the integration that it inherits from; None if that is in no
+    /// workspace either, or the subscription's workspace no longer has the app.
+    pub(crate) installed: Option<(Source, String)>,
     events: u32,
 }
 
@@ -31,17 +40,46 @@ impl Candidate {
             .into_iter()
             .enumerate()
             .filter(|(place, _)| is_on(*place));
+        let id = row.get(2)?;
+        let installed = installation(row.get(5).zip(row.get(6)));
         Some(Self {
-            integration: row.get(2)?,
+            by: By::Integration(id),
             is_active: row.get(3)?,
             inherits_from: row.get(4),
-            installed: installation(row.get(5).zip(row.get(6))),
+            installed: installed.map(|(row, team)| (Source::Integration { id, row }, team)),
             events: on.fold(0, |events, (_, kind)| events | kind.bit()),
         })
     }
 
+    /// `team` is where the app still is.
+    pub(crate) fn of_subscription(id: i64, team: Option<String>, kinds: &[Kind]) -> Self {
+        Self {
+            by: By::Subscription(id),
+            is_active: true,
+            inherits_from: None,
+            installed: team.map(|team| (Source::Subscription(id), team)),
+            events: kinds.iter().fold(0, |events, kind| events | kind.bit()),
+        }
+    }
+
+    pub(crate) fn integration(&self) -> Option<i64> {
+        match self.by {
+            By::Integration(id) => Some(id),
+            By::Subscription(_) => None,
+        }
+    }
+
+    pub(crate) fn subscription(&self) -> Option<i64> {
+        match self.by {
+            By::Integration(_) => None,
+            By::Subscription(id) => Some(id),
+        }
+    }
+
+    /// The application has no switch for some kinds: an integration's settings name them.
     pub(super) fn is_told_of(&self, kind: Kind) -> bool {
-        kind.column().is_none() || self.events & kind.bit() != 0
+        let is_named = self.events & kind.bit() != 0;
+        is_named || self.integration().is_some() && kind.column().is_none()
     }
 }
 
@@ -54,6 +92,8 @@ pub(crate) struct Candidates {
     of_groups: ByOwner,
     /// Integrations without organization have an id that no organization has.
     of_organizations: ByOwner,
+    /// Besides the integration, by project.
+    of_subscriptions: ByOwner,
 }
 
 const NO_ORGANIZATION: i64 = i64::MIN;
@@ -79,7 +119,19 @@ impl Candidates {
         candidates
     }
 
+    pub(crate) fn subscribe(&mut self, project: i64, subscription: Candidate) {
+        let of_project = self.of_subscriptions.entry(project).or_default();
+        of_project.push(subscription);
+    }
+
     pub(crate) fn of(&self, scope: &Scope) -> Vec<&Candidate> {
+        let mut candidates = self.integrations_of(scope);
+        let subscriptions = scope.project.and_then(|it| self.of_subscriptions.get(&it));
+        candidates.extend(subscriptions.into_iter().flatten());
+        candidates
+    }
+
+    fn integrations_of(&self, scope: &Scope) -> Vec<&Candidate> {
         let of_owner = self.of_project(scope).or_else(|| self.of_group(scope));
         if let Some(candidates) = of_owner {
             return candidates.iter().collect();
@@ -142,8 +194,11 @@ fn inherit(statement: &Statement, by_owner: &mut ByOwner) {
                 candidates.push(it);
                 continue;
             };
-            candidates.extend(found.into_iter().map(|installed| Candidate {
-                installed: Some(installed),
+            let Some(id) = it.integration() else {
+                continue;
+            };
+            candidates.extend(found.into_iter().map(|(row, team)| Candidate {
+                installed: Some((Source::Integration { id, row }, team)),
                 ..it.clone()
             }));
         }
@@ -152,7 +207,10 @@ fn inherit(statement: &Statement, by_owner: &mut ByOwner) {
 }
 
 fn sort(candidates: &mut [Candidate]) {
-    candidates.sort_by_key(|it| (it.integration, it.installed.as_ref().map(|(row, _)| *row)));
+    candidates.sort_by_key(|it| {
+        let source = it.installed.as_ref().map(|(source, _)| *source);
+        (it.integration(), source.and_then(Source::row))
+    });
 }
 
 /// No team has such an id; it must not keep other events from being delivered.

@@ -8,13 +8,13 @@ use super::route::Verdict;
 use super::scope::Scope;
 use crate::event::read::{Branch, News, Occurrence};
 use crate::event::settings::{Branches, Settings};
-use crate::event::written::Change;
+use crate::event::written::{Change, Source};
 use std::collections::HashSet;
 
 /// What to notify, if nothing else prevents it.
 #[derive(Debug)]
 pub(crate) struct Told<'a> {
-    pub(crate) slack_integration: i64,
+    pub(crate) source: Source,
     pub(crate) team: &'a str,
     pub(crate) channels: Vec<&'a str>,
     /// Only if the pipeline's result differs from the previous one.
@@ -92,7 +92,7 @@ pub(crate) fn filtered<'a>(
     verdicts: &[Verdict],
     around: &Surroundings,
 ) -> Result<Told<'a>, Reason> {
-    let Some((slack_integration, team)) = &candidate.installed else {
+    let Some((source, team)) = &candidate.installed else {
         return Err(Reason::NotInstalled);
     };
     if let News::OnRequest(changes) = &event.news
@@ -154,7 +154,7 @@ pub(crate) fn filtered<'a>(
         return Err(Reason::Author);
     }
     Ok(Told {
-        slack_integration: *slack_integration,
+        source: *source,
         team,
         channels: all,
         if_changed: event.pipeline.is_some() && settings.only_changed_pipelines,

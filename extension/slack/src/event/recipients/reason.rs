@@ -21,6 +21,7 @@ pub(crate) enum Reason {
     Author,
     NoChannel,
     NoRoute,
+    SameChannel,
 }
 
 impl Reason {
@@ -44,6 +45,7 @@ impl Reason {
             Self::Author => "author",
             Self::NoChannel => "no_channel",
             Self::NoRoute => "no_route",
+            Self::SameChannel => "same_channel",
         }
     }
 }

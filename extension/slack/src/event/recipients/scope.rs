@@ -19,6 +19,11 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
+    /// Why nobody is notified of anything there, if so.
+    pub(crate) fn quiet(&self) -> Option<Reason> {
+        self.quiet
+    }
+
     /// Nobody is notified of anything there.
     pub(crate) fn is_quiet(&self) -> bool {
         self.quiet.is_some()

@@ -113,6 +113,15 @@ impl Updates {
 }
 
 impl Settings {
+    /// The defaults, with one channel for some kinds of events.
+    pub(crate) fn of_channel(channel: &str, kinds: &[Kind]) -> Self {
+        let channels = |kind: &Kind| (kind.name().to_owned(), vec![channel.to_owned()]);
+        Self {
+            event_channels: kinds.iter().map(channels).collect(),
+            ..Self::default()
+        }
+    }
+
     /// The columns that [`Settings::read`] reads. Empty lists are returned as null, which is faster to read.
     pub(crate) const COLUMNS: &str = "nullif(s.channels, '{}'), nullif(s.event_channels, '{}')::text, s.branches, nullif(s.labels, '{}'), s.all_labels,
          s.only_broken_pipelines, s.only_changed_pipelines, s.updates, s.own_actions, nullif(s.muted_authors, '{}'), s.child_pipelines,

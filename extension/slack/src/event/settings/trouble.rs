@@ -4,6 +4,8 @@ use super::effective as settings;
 use super::gone;
 use crate::error::{OrRaise, Result, required};
 use crate::event::tables::Tables;
+use crate::slack_workspace::with_token;
+use crate::subscription;
 use lockstep_server::kept;
 use lockstep_server::{Answer, OwnStatement, attempt, datum, keys_argument};
 use pgrx::pg_sys;
@@ -40,7 +42,8 @@ kept! {
 const MOST: i64 = 1_000;
 
 pub(crate) struct Trouble {
-    integration: i64,
+    /// None for a subscription.
+    integration: Option<i64>,
     pub(crate) team: String,
     pub(crate) channel: String,
     pub(crate) error: String,
@@ -55,7 +58,7 @@ pub(crate) fn troubles(schema: &str, integrations: Option<&[i64]>) -> Result<Vec
     let mut found: Vec<Trouble> = Vec::new();
     let mut read = |row: &Answer| {
         found.push(Trouble {
-            integration: row.get(1).unwrap_or_default(),
+            integration: row.get(1),
             team: row.get(2).unwrap_or_default(),
             channel: row.get(3).unwrap_or_default(),
             error: row.get(4).unwrap_or_default(),
@@ -78,18 +81,64 @@ pub(crate) fn troubles(schema: &str, integrations: Option<&[i64]>) -> Result<Vec
             statements.latest.rows(&arguments, &mut read)
         }
     })?;
-    if found.is_empty() {
-        return Ok(found);
+    if !found.is_empty() {
+        leave_out_untold(schema, &mut found)?;
     }
+    if integrations.is_none() {
+        found.extend(of_subscriptions(schema)?);
+    }
+    Ok(found)
+}
+
+/// Others are gone, or notify other channels now: of their own, or of those that they inherit.
+fn leave_out_untold(schema: &str, found: &mut Vec<Trouble>) -> Result<()> {
     let tables = Tables::attached(schema)?;
-    let troubled: BTreeSet<i64> = found.iter().map(|it| it.integration).collect();
+    let troubled: BTreeSet<i64> = found.iter().filter_map(|it| it.integration).collect();
     let parents = gone::parents(&tables, &troubled);
-    // Others are gone, or notify other channels now: of their own, or of those that they inherit.
     let settings = settings::effective(&tables, parents.into_iter())?;
     found.retain(|it| {
-        let settings = settings.get(&it.integration).map(|found| &found.settings);
-        settings.is_some_and(|settings| settings.all_channels().contains(&it.channel.as_str()))
+        let settings = it.integration.and_then(|id| settings.get(&id));
+        settings.is_some_and(|found| {
+            let channels = found.settings.all_channels();
+            channels.contains(&it.channel.as_str())
+        })
     });
+    Ok(())
+}
+
+/// Those of channels that follow a project, also where nothing is tried because the workspace has no token.
+fn of_subscriptions(schema: &str) -> Result<Vec<Trouble>> {
+    let mut found: Vec<Trouble> = Vec::new();
+    let followers = subscription::followers(schema)?;
+    let teams = with_token(schema, followers.iter().map(String::as_str))?;
+    for team in followers.iter().filter(|team| !teams.contains(*team)) {
+        let held = subscription::list(schema, None, Some(team), Some(MOST))?;
+        found.extend(held.into_iter().map(|it| Trouble {
+            integration: None,
+            team: it.team,
+            channel: it.channel,
+            error: "not_installed".to_owned(),
+            needed: None,
+            failures: 0,
+            since: it.since,
+            last_at: it.since,
+        }));
+    }
+    let failing = subscription::troubled(schema, MOST)?.into_iter();
+    let failing = failing.filter(|it| teams.contains(&it.team));
+    found.extend(failing.filter_map(|it| {
+        let of = it.trouble?;
+        Some(Trouble {
+            integration: None,
+            team: it.team,
+            channel: it.channel,
+            error: of.error,
+            needed: of.needed,
+            failures: of.failures,
+            since: of.since,
+            last_at: of.last_at,
+        })
+    }));
     Ok(found)
 }
 
@@ -100,7 +149,7 @@ returns table (integration_id bigint, team_id text, channel text, error text, ne
 language c rows 10 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_internal.channel_troubles(text, bigint[]) is
-  'the channels that integrations of a schema notify and cannot reach, each with the last error; of a whole schema among the 1,000 that failed last, and a row of nulls if they cannot be read';
+  'the channels that integrations of a schema notify and cannot reach, each with the last error; of a whole schema also those of subscriptions, among the 1,000 of each that failed last, and a row of nulls if they cannot be read';
 revoke execute on function lockstep_internal.channel_troubles(text, bigint[]) from public;
 "#)]
 #[allow(clippy::type_complexity)]
@@ -148,7 +197,7 @@ fn channel_troubles(
     };
     TableIterator::new(found.into_iter().map(|it: Option<Trouble>| match it {
         Some(it) => (
-            Some(it.integration),
+            it.integration,
             Some(it.team),
             Some(it.channel),
             Some(it.error),

@@ -7,6 +7,7 @@ use pgrx::pg_sys;
 use std::collections::{BTreeSet, HashMap};
 
 struct Own {
+    known: OwnStatement,
     find: OwnStatement,
     create: OwnStatement,
 }
@@ -15,6 +16,12 @@ const PARAMETERS: [pg_sys::Oid; 3] = [pg_sys::TEXTOID, pg_sys::TEXTARRAYOID, pg_
 
 kept! {
     static STATEMENTS: Own = Own {
+        known: OwnStatement::by_index(
+            "select t.place, coalesce(c.same_as, c.id), c.slack_id from unnest($2, $3) with ordinality t (team, channel, place)
+               join lockstep_internal.slack_channel c on c.schema = $1 and c.team_id = t.team and c.channel = t.channel",
+            &PARAMETERS,
+            &["schema"],
+        ),
         find: OwnStatement::by_index(
             "select c.id, t.place, coalesce(c.same_as, c.id) from unnest($2, $3) with ordinality t (team, channel, place)
                join lockstep_internal.slack_channel c on c.schema = $1 and c.team_id = t.team and c.channel = t.channel",
@@ -44,6 +51,37 @@ type Name<'a> = (&'a str, &'a str);
 pub(crate) struct Channel {
     pub(crate) id: i64,
     pub(crate) lane: i64,
+}
+
+/// What is known of a channel that has got messages before: the row that holds its order, and Slack's id.
+pub(crate) struct Known {
+    pub(crate) lane: i64,
+    pub(crate) slack_id: Option<String>,
+}
+
+/// Those of these channels that have a row.
+pub(crate) fn known<'a>(
+    names: BTreeSet<Name<'a>>,
+    schema: &str,
+) -> Result<HashMap<Name<'a>, Known>> {
+    let mut found = HashMap::with_capacity(names.len());
+    let names: Vec<Name> = names.into_iter().collect();
+    let (teams, channels): (Vec<&str>, Vec<&str>) = names.iter().copied().unzip();
+    let arguments = [datum(schema), datum(teams), datum(channels)];
+    STATEMENTS.with(|own| {
+        own.known.rows(&arguments, |row| {
+            let place = row
+                .get::<i64>(1)
+                .and_then(|place| usize::try_from(place).ok());
+            let name = place.and_then(|place| names.get(place.checked_sub(1)?));
+            let known = row.get(2).map(|lane| Known {
+                lane,
+                slack_id: row.get(3),
+            });
+            found.extend(name.copied().zip(known));
+        })
+    })?;
+    Ok(found)
 }
 
 /// The channels' rows; missing ones are created.

@@ -9,4 +9,4 @@ pub(crate) mod rows;
 
 pub(crate) use channel::Channel;
 pub(crate) use pipeline::{Change, Finished};
-pub(crate) use rows::NewDelivery;
+pub(crate) use rows::{NewDelivery, Source};

@@ -39,12 +39,14 @@ kept! {
         ),
         // In the order of the arrays, so that ids have the same order.
         deliveries: OwnStatement::new(
-            "insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, mentions, not_before)
-             select $1, t.event, t.integration, t.slack_integration, t.channel, t.lane, t.mentions,
+            "insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, subscription_id, channel, lane, mentions, not_before)
+             select $1, t.event, t.integration, t.slack_integration, t.subscription, t.channel, t.lane, t.mentions,
                     clock_timestamp() + t.wait * interval '1 microsecond'
-               from unnest($2, $3, $4, $5, $6, $7, $8) t (event, integration, slack_integration, channel, lane, mentions, wait) returning id",
+               from unnest($2, $3, $4, $5, $6, $7, $8, $9) t (event, integration, slack_integration, subscription, channel, lane, mentions, wait)
+             returning id",
             &[
                 pg_sys::TEXTOID,
+                pg_sys::INT8ARRAYOID,
                 pg_sys::INT8ARRAYOID,
                 pg_sys::INT8ARRAYOID,
                 pg_sys::INT8ARRAYOID,
@@ -96,11 +98,42 @@ pub(crate) fn forget_payloads(events: &[i64]) -> Result<()> {
     Ok(())
 }
 
+/// Why a channel is notified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Source {
+    /// An integration has it, in this workspace row.
+    Integration { id: i64, row: i64 },
+    /// It has subscribed to the project.
+    Subscription(i64),
+}
+
+impl Source {
+    fn integration(self) -> Option<i64> {
+        match self {
+            Self::Integration { id, .. } => Some(id),
+            Self::Subscription(_) => None,
+        }
+    }
+
+    pub(crate) fn row(self) -> Option<i64> {
+        match self {
+            Self::Integration { row, .. } => Some(row),
+            Self::Subscription(_) => None,
+        }
+    }
+
+    fn subscription(self) -> Option<i64> {
+        match self {
+            Self::Integration { .. } => None,
+            Self::Subscription(id) => Some(id),
+        }
+    }
+}
+
 /// A delivery to write.
 pub(crate) struct NewDelivery {
     pub(crate) event: i64,
-    pub(crate) integration: i64,
-    pub(crate) slack_integration: i64,
+    pub(crate) source: Source,
     pub(crate) channel: Channel,
     /// Slack's ids, with spaces between.
     pub(crate) mentions: Option<String>,
@@ -117,13 +150,18 @@ pub(crate) fn deliveries(deliveries: &[NewDelivery], schema: &str) -> Result<Vec
         let numbers: Vec<i64> = deliveries.iter().map(of).collect();
         keys_argument(&numbers)
     };
+    let of_source = |of: fn(Source) -> Option<i64>| {
+        let numbers: Vec<Option<i64>> = deliveries.iter().map(|it| of(it.source)).collect();
+        datum(numbers)
+    };
     let mentions: Vec<Option<&str>> = deliveries.iter().map(|it| it.mentions.as_deref()).collect();
     let waits: Vec<Option<i64>> = deliveries.iter().map(|it| it.wait).collect();
     let arguments = [
         datum(schema),
         number(|it| it.event),
-        number(|it| it.integration),
-        number(|it| it.slack_integration),
+        of_source(Source::integration),
+        of_source(Source::row),
+        of_source(Source::subscription),
         number(|it| it.channel.id),
         number(|it| it.channel.lane),
         datum(mentions),

@@ -3,6 +3,7 @@
 use crate::error::{OrRaise, Result, SlackError, required};
 use crate::slack_workspace::host::{Tables, lock};
 use crate::slack_workspace::identical::{Writing, installation};
+use crate::subscription;
 use lockstep_server::host::{NOW, Relation, qualified};
 use lockstep_server::{Statement, View, datum, keys_argument};
 use pgrx::pg_sys;
@@ -14,7 +15,7 @@ create function lockstep.uninstall_slack_workspace(team_id text, before timestam
 returns bigint language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.uninstall_slack_workspace(text, timestamptz, text) is
-  'removes the rows and tokens of a Slack workspace and sets its integrations inactive; returns how many rows, or null if it was installed after that time';
+  'removes the rows, tokens and subscriptions of a Slack workspace and sets its integrations inactive; returns how many rows, or null if it was installed after that time';
 revoke execute on function lockstep.uninstall_slack_workspace(text, timestamptz, text) from public;
 grant execute on function lockstep.uninstall_slack_workspace(text, timestamptz, text) to lockstep_admin;
 "#)]
@@ -46,6 +47,8 @@ pub(crate) fn uninstall(
     }
     let removed = remove_rows(&tables, team);
     installation::remove(schema, team)?;
+    // Whoever installs it again does not get what others have asked for.
+    subscription::remove_of_team(schema, team)?;
     Ok(Some(removed as i64))
 }
 

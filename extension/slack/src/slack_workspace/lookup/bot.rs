@@ -8,7 +8,7 @@ use lockstep_server::kept;
 use lockstep_server::{OwnStatement, Statement, View, datum, keys_argument};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 struct Own {
     bot: OwnStatement,
@@ -165,6 +165,20 @@ pub(crate) fn tokens(schema: &str, teams: Vec<String>) -> Result<BTreeMap<String
         });
     });
     Ok(tokens)
+}
+
+/// Those of these workspaces that the app can send to.
+pub(crate) fn with_token<'a>(
+    schema: &str,
+    teams: impl Iterator<Item = &'a str>,
+) -> Result<BTreeSet<String>> {
+    let teams: BTreeSet<&str> = teams.collect();
+    if teams.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let found = tokens(schema, teams.into_iter().map(str::to_owned).collect())?;
+    let with_token = found.into_iter().filter(|(_, it)| it.token.is_some());
+    Ok(with_token.map(|(team, _)| team).collect())
 }
 
 /// A workspace as it is listed.

@@ -1,4 +1,4 @@
-//! A project's integration in a workspace, by the project's current or former path.
+//! A project, and its integration in a workspace, by the project's current or former path.
 
 use crate::slack_workspace::host::{Host, Tables};
 use lockstep_server::host::{Relation, qualified};
@@ -12,19 +12,56 @@ const COLUMNS: [&str; 3] = ["source_id", "source_type", "path"];
 /// The path of `r` is `$1`: in lower case, like the application's indexes.
 pub(super) const LOWER: &str = "pg_catalog.lower(r.path::pg_catalog.text) == pg_catalog.lower($1)";
 
+/// `$1` path: the type and the id of what has it, in the table of current paths, and in that of former ones.
+struct Owners(Vec<Statement>);
+
+impl Owners {
+    fn new(tables: &Host) -> Self {
+        let owner = |paths: Relation| {
+            let text = format!(
+                "select r.source_type::pg_catalog.text, r.source_id::pg_catalog.int8 from {} r where {LOWER} limit 1",
+                paths.qualified_name()
+            );
+            Statement::new(&qualified(&text), &[pg_sys::TEXTOID])
+        };
+        Self(tables_of_paths(tables).map(owner).collect())
+    }
+}
+
+/// The project that has a path, or had it before it was renamed, unless somebody else has it by now.
+pub(crate) fn project_of_path(tables: &Tables, path: &str) -> Option<i64> {
+    let owners = tables.prepared(Owners::new);
+    let mut found: Option<(String, i64)> = None;
+    tables.as_owner(|| {
+        for query in &owners.0 {
+            query.rows(View::Newest, &[datum(path)], |row| {
+                found = row.get::<String>(1).zip(row.get(2));
+            });
+            if found.is_some() {
+                break;
+            }
+        }
+    });
+    found.and_then(|(kind, id)| (kind == "Project").then_some(id))
+}
+
 /// `$1` path, `$2` team: the id of the Slack integration.
 struct ByPath(Vec<Statement>);
 
 impl ByPath {
-    /// If a table is missing or has another owner, it is skipped.
     fn new(tables: &Host) -> Self {
-        let found = PATHS.into_iter().filter_map(|name| {
-            let table = Relation::find_table(&tables.schema, name).ok().flatten()?;
-            let has_all = COLUMNS.iter().all(|it| table.find_column(it).is_some());
-            (has_all && table.owner == tables.slack.owner).then_some(table)
-        });
+        let found = tables_of_paths(tables);
         Self(found.map(|paths| of_table(tables, &paths)).collect())
     }
+}
+
+/// If a table is missing or has another owner, it is skipped.
+fn tables_of_paths(tables: &Host) -> impl Iterator<Item = Relation> {
+    PATHS.into_iter().filter_map(|name| {
+        let table = Relation::find_table(&tables.schema, name).ok().flatten()?;
+        let has_all = COLUMNS.iter().all(|it| table.find_column(it).is_some());
+        (has_all && table.owner == tables.slack.owner).then_some(table)
+    })
 }
 
 fn of_table(tables: &Host, paths: &Relation) -> Statement {

@@ -11,7 +11,8 @@ mod listing;
 mod path;
 mod switch;
 
-pub(crate) use bot::{Token, tokens};
+pub(crate) use bot::{Token, tokens, with_token};
+pub(crate) use by_path::project_of_path;
 pub(crate) use destination::{
     Destination, ancestors, check_attached, destination_of, destinations, inherited,
 };

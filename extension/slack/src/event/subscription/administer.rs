@@ -1,0 +1,178 @@
+//! Subscriptions as administrators see and change them.
+
+use super::kind::{channel, events, kinds};
+use super::listed::{list, project};
+use crate::error::{OrRaise, Result, SlackError, SubscriptionError, required};
+use crate::event::read::Kind;
+use crate::event::tables::Tables;
+use crate::slack_workspace::with_token;
+use crate::subscription::{self, Place};
+use pgrx::prelude::*;
+
+/// Subscribes a channel to a project.
+#[pg_extern(sql = r#"
+create function lockstep.subscribe_slack_channel(project_id bigint, team_id text, channel text, events text[] default null, schema text default 'public')
+returns bigint language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.subscribe_slack_channel(bigint, text, text, text[], text) is
+  'lets a channel of a Slack workspace that has the app follow a project, also beside the project''s integration; the events are those named, else as they are, and of a new subscription the default, as with an empty array; returns the id of the subscription';
+revoke execute on function lockstep.subscribe_slack_channel(bigint, text, text, text[], text) from public;
+grant execute on function lockstep.subscribe_slack_channel(bigint, text, text, text[], text) to lockstep_admin;
+"#)]
+fn subscribe_slack_channel(
+    project_id: Option<i64>,
+    team_id: Option<&str>,
+    channel: Option<&str>,
+    events: Option<Vec<Option<String>>>,
+    schema: Option<&str>,
+) -> i64 {
+    let id = required(project_id, "project_id");
+    let team = required(team_id, "team_id");
+    let given = required(channel, "channel");
+    let schema = required(schema, "schema");
+    subscribe((id, team, given), events, schema).or_raise()
+}
+
+fn subscribe(
+    (id, team, given): (i64, &str, &str),
+    given_events: Option<Vec<Option<String>>>,
+    schema: &str,
+) -> Result<i64> {
+    let tables = Tables::attached(schema)?;
+    let channel = channel(given)?;
+    let events = given_events.map(events).transpose()?;
+    let Some((_, path)) = project(&tables, id) else {
+        let column = "project_id";
+        return Err(SlackError::NoSuchOwner { column, id }.into());
+    };
+    if !with_token(schema, [team].into_iter())?.contains(team) {
+        let team = team.to_owned();
+        return Err(SubscriptionError::NoApp { team }.into());
+    }
+    let place = Place {
+        schema,
+        project: id,
+        team,
+        channel: &channel,
+    };
+    let (subscription, _) = subscription::write(place, events.as_deref(), None)?;
+    subscription.ok_or_else(|| {
+        SubscriptionError::Busy {
+            project: path,
+            channel: channel.clone(),
+        }
+        .into()
+    })
+}
+
+/// Ends a subscription.
+#[pg_extern(sql = r#"
+create function lockstep.unsubscribe_slack_channel(project_id bigint, team_id text, channel text, schema text default 'public')
+returns boolean language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.unsubscribe_slack_channel(bigint, text, text, text) is
+  'ends the subscription of a channel to a project, by the channel''s name or id; what waits for it is not sent; returns whether there was one';
+revoke execute on function lockstep.unsubscribe_slack_channel(bigint, text, text, text) from public;
+grant execute on function lockstep.unsubscribe_slack_channel(bigint, text, text, text) to lockstep_admin;
+"#)]
+fn unsubscribe_slack_channel(
+    project_id: Option<i64>,
+    team_id: Option<&str>,
+    channel: Option<&str>,
+    schema: Option<&str>,
+) -> bool {
+    let project = required(project_id, "project_id");
+    let team = required(team_id, "team_id");
+    let given = required(channel, "channel");
+    let schema = required(schema, "schema");
+    unsubscribe(project, team, given, schema).or_raise()
+}
+
+/// The project, or its table's attachment, may be gone.
+fn unsubscribe(project: i64, team: &str, given: &str, schema: &str) -> Result<bool> {
+    lockstep_server::host::check_schema(schema)?;
+    let channel = channel(given)?;
+    let place = Place {
+        schema,
+        project,
+        team,
+        channel: &channel,
+    };
+    match subscription::find(place)? {
+        Some(found) => subscription::remove(schema, found.id, None),
+        None => Ok(false),
+    }
+}
+
+/// Lists subscriptions.
+#[pg_extern(sql = r#"
+create function lockstep.slack_subscriptions(project_id bigint default null, team_id text default null, schema text default 'public')
+returns table (subscription_id bigint, project_id bigint, path text, team_id text, channel text, events text[], workspace_id text, user_id text,
+               is_allowed boolean, since timestamptz, state text, error text, needed text, failures bigint, failed_at timestamptz)
+language c rows 100 set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.slack_subscriptions(bigint, text, text) is
+  'the channels that follow projects, of one project, of one Slack workspace, or all; who subscribed (null: an administrator) and whether that user still could; active, or why nothing is sent; what Slack says of a channel that it does not take messages for';
+revoke execute on function lockstep.slack_subscriptions(bigint, text, text) from public;
+grant execute on function lockstep.slack_subscriptions(bigint, text, text) to lockstep_admin;
+"#)]
+#[allow(clippy::type_complexity)]
+fn slack_subscriptions(
+    project_id: Option<i64>,
+    team_id: Option<&str>,
+    schema: Option<&str>,
+) -> TableIterator<
+    'static,
+    (
+        name!(subscription_id, i64),
+        name!(project_id, i64),
+        name!(path, Option<String>),
+        name!(team_id, String),
+        name!(channel, String),
+        name!(events, Vec<&'static str>),
+        name!(workspace_id, Option<String>),
+        name!(user_id, Option<String>),
+        name!(is_allowed, Option<bool>),
+        name!(since, Option<TimestampWithTimeZone>),
+        name!(state, &'static str),
+        name!(error, Option<String>),
+        name!(needed, Option<String>),
+        name!(failures, i64),
+        name!(failed_at, Option<TimestampWithTimeZone>),
+    ),
+> {
+    let schema = required(schema, "schema");
+    let listed = || list(&Tables::attached(schema)?, project_id, team_id, None);
+    TableIterator::new(listed().or_raise().into_iter().map(|it| {
+        let subscription = it.subscription;
+        let events = kinds(&subscription.events).into_iter().map(Kind::name);
+        let (workspace, user) = match subscription.by {
+            Some(by) => (Some(by.workspace), Some(by.user)),
+            None => (None, None),
+        };
+        let trouble = subscription.trouble;
+        let failures = trouble.as_ref().map_or(0, |it| it.failures);
+        let failed_at = trouble.as_ref().and_then(|it| it.last_at);
+        let (error, needed) = match trouble {
+            Some(it) => (Some(it.error), it.needed),
+            None => (None, None),
+        };
+        (
+            subscription.id,
+            subscription.project,
+            it.path,
+            subscription.team,
+            subscription.channel,
+            events.collect(),
+            workspace,
+            user,
+            it.is_allowed,
+            subscription.since,
+            it.state,
+            error,
+            needed,
+            failures,
+            failed_at,
+        )
+    }))
+}

@@ -1,0 +1,28 @@
+//! The subscriptions that an event may be for.
+
+use super::kind::kinds;
+use crate::error::Result;
+use crate::event::recipients::{Candidate, Candidates};
+use crate::event::settings::Settings;
+use crate::slack_workspace::with_token;
+use crate::subscription;
+use std::collections::{BTreeSet, HashMap};
+
+/// Adds the subscriptions to these projects, and returns the settings of each. If there are none, this is one look at an index.
+pub(in crate::event) fn subscribe(
+    candidates: &mut Candidates,
+    schema: &str,
+    projects: BTreeSet<i64>,
+) -> Result<HashMap<i64, Settings>> {
+    let projects: Vec<i64> = projects.into_iter().collect();
+    let found = subscription::of_projects(schema, &projects)?;
+    let teams = with_token(schema, found.iter().map(|it| it.team.as_str()))?;
+    let mut settings = HashMap::with_capacity(found.len());
+    for it in found {
+        let kinds = kinds(&it.events);
+        let team = teams.get(&it.team).cloned();
+        settings.insert(it.id, Settings::of_channel(&it.channel, &kinds));
+        candidates.subscribe(it.project, Candidate::of_subscription(it.id, team, &kinds));
+    }
+    Ok(settings)
+}

@@ -1,0 +1,263 @@
+//! Subscriptions as Slack users make them, for channels of their own workspace.
+
+use super::kind::{channel, events, kinds};
+use super::listed::{asked, list, project};
+use crate::account::Accounts;
+use crate::error::{OrRaise, Result, SubscriptionError, required};
+use crate::event::read::Kind;
+use crate::event::settings::short;
+use crate::event::tables::Tables;
+use crate::slack_workspace::{check_max_rows, project_of_path, with_token, workspace};
+use crate::subscription::{self, Place, Subscriber, Written};
+use pgrx::prelude::*;
+
+/// Users subscribe so many channels of a workspace to a project, as many as an integration has for an event.
+const MOST_CHANNELS: i64 = 10;
+
+/// Subscribes a channel for a Slack user.
+#[pg_extern(sql = r#"
+create function lockstep_api.subscribe_slack_project(team_id text, enterprise_id text, user_id text, project text, channel text,
+  events text[] default null, schema text default 'public')
+returns table (path text, channel text, events text[], outcome text)
+language c rows 1 set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_api.subscribe_slack_project(text, text, text, text, text, text[], text) is
+  'lets a channel of a Slack workspace follow a project, by its current or former path, for a user whose linked account maintains it: subscribed, changed, unchanged. Without that right the answer is the same whether there is such a project or not';
+revoke execute on function lockstep_api.subscribe_slack_project(text, text, text, text, text, text[], text) from public;
+"#)]
+#[allow(clippy::type_complexity)]
+fn subscribe_slack_project(
+    team_id: Option<&str>,
+    enterprise_id: Option<&str>,
+    user_id: Option<&str>,
+    project: Option<&str>,
+    channel: Option<&str>,
+    events: Option<Vec<Option<String>>>,
+    schema: Option<&str>,
+) -> TableIterator<
+    'static,
+    (
+        name!(path, String),
+        name!(channel, String),
+        name!(events, Vec<&'static str>),
+        name!(outcome, &'static str),
+    ),
+> {
+    let user = required(user_id, "user_id");
+    let path = required(project, "project");
+    let given = required(channel, "channel");
+    let schema = required(schema, "schema");
+    let subscribe = || {
+        let request = Request::of((team_id, enterprise_id), user, schema)?;
+        request.subscribe(path, given, events)
+    };
+    TableIterator::once(subscribe().or_raise())
+}
+
+/// Ends a subscription for a Slack user.
+#[pg_extern(sql = r#"
+create function lockstep_api.unsubscribe_slack_project(team_id text, enterprise_id text, user_id text, project text, channel text,
+  is_manager boolean default false, schema text default 'public')
+returns table (path text, channel text)
+language c rows 1 set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_api.unsubscribe_slack_project(text, text, text, text, text, boolean, text) is
+  'ends the subscription of a channel of a Slack workspace to a project, for the user who made it, a maintainer with a linked account, or any, if is_manager';
+revoke execute on function lockstep_api.unsubscribe_slack_project(text, text, text, text, text, boolean, text) from public;
+"#)]
+fn unsubscribe_slack_project(
+    team_id: Option<&str>,
+    enterprise_id: Option<&str>,
+    user_id: Option<&str>,
+    project: Option<&str>,
+    channel: Option<&str>,
+    is_manager: Option<bool>,
+    schema: Option<&str>,
+) -> TableIterator<'static, (name!(path, String), name!(channel, String))> {
+    let user = required(user_id, "user_id");
+    let path = required(project, "project");
+    let given = required(channel, "channel");
+    let is_manager = required(is_manager, "is_manager");
+    let schema = required(schema, "schema");
+    let unsubscribe = || {
+        let request = Request::of((team_id, enterprise_id), user, schema)?;
+        request.unsubscribe(path, given, is_manager)
+    };
+    TableIterator::once(unsubscribe().or_raise())
+}
+
+/// Lists a workspace's subscriptions.
+#[pg_extern(sql = r#"
+create function lockstep_api.list_slack_subscriptions(team_id text, enterprise_id text, max_rows integer default 100, schema text default 'public')
+returns table (path text, channel text, events text[], user_id text, state text, error text, needed text)
+language c rows 10 set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_api.list_slack_subscriptions(text, text, integer, text) is
+  'the projects that channels of a Slack workspace follow, like lockstep.slack_subscriptions';
+revoke execute on function lockstep_api.list_slack_subscriptions(text, text, integer, text) from public;
+"#)]
+#[allow(clippy::type_complexity)]
+fn list_slack_subscriptions(
+    team_id: Option<&str>,
+    enterprise_id: Option<&str>,
+    max_rows: Option<i32>,
+    schema: Option<&str>,
+) -> TableIterator<
+    'static,
+    (
+        name!(path, Option<String>),
+        name!(channel, String),
+        name!(events, Vec<&'static str>),
+        name!(user_id, Option<String>),
+        name!(state, &'static str),
+        name!(error, Option<String>),
+        name!(needed, Option<String>),
+    ),
+> {
+    let max_rows = required(max_rows, "max_rows");
+    let schema = required(schema, "schema");
+    let listed = || {
+        check_max_rows(max_rows)?;
+        let tables = Tables::attached(schema)?;
+        let team = workspace(&tables, team_id, enterprise_id)?;
+        list(&tables, None, Some(&team), Some(max_rows.into()))
+    };
+    TableIterator::new(listed().or_raise().into_iter().map(|it| {
+        let subscription = it.subscription;
+        let events = kinds(&subscription.events).into_iter().map(Kind::name);
+        let (error, needed) = match subscription.trouble {
+            Some(it) => (Some(it.error), it.needed),
+            None => (None, None),
+        };
+        (
+            it.path,
+            subscription.channel,
+            events.collect(),
+            subscription.by.map(|by| by.user),
+            it.state,
+            error,
+            needed,
+        )
+    }))
+}
+
+/// A Slack user who asks for something.
+struct Request {
+    tables: Tables,
+    team: String,
+    by: Subscriber,
+}
+
+type Subscribed = (String, String, Vec<&'static str>, &'static str);
+
+impl Request {
+    fn of(
+        (of_user, enterprise): (Option<&str>, Option<&str>),
+        user: &str,
+        schema: &str,
+    ) -> Result<Self> {
+        let tables = Tables::attached(schema)?;
+        let team = workspace(&tables, of_user, enterprise)?;
+        let of_user = of_user.filter(|id| !id.is_empty()).unwrap_or(&team);
+        Ok(Self {
+            by: Subscriber {
+                workspace: of_user.to_owned(),
+                user: user.to_owned(),
+            },
+            tables,
+            team,
+        })
+    }
+
+    fn subscribe(
+        &self,
+        path: &str,
+        given: &str,
+        given_events: Option<Vec<Option<String>>>,
+    ) -> Result<Subscribed> {
+        let schema = self.tables.schema.as_str();
+        let channel = channel(given)?;
+        let events = given_events.map(events).transpose()?;
+        if !with_token(schema, [self.team.as_str()].into_iter())?.contains(&self.team) {
+            let team = self.team.clone();
+            return Err(SubscriptionError::NoApp { team }.into());
+        }
+        let accounts = Accounts::find(schema)?;
+        let accounts = accounts.filter(|it| it.is_linked(&self.by.workspace, &self.by.user));
+        let accounts = accounts.ok_or(SubscriptionError::NotLinked)?;
+        let Some((id, path)) = self.maintained(&accounts, path) else {
+            let project = short(path);
+            return Err(SubscriptionError::NotAllowed { project }.into());
+        };
+        let place = self.place(id, &channel);
+        let is_new = subscription::find(place)?.is_none();
+        if is_new && subscription::count(schema, id, &self.team)? >= MOST_CHANNELS {
+            return Err(SubscriptionError::TooMany {
+                project: path,
+                most: MOST_CHANNELS,
+            }
+            .into());
+        }
+        let (subscription, written) =
+            subscription::write(place, events.as_deref(), Some(&self.by))?;
+        if subscription.is_none() {
+            let project = path;
+            return Err(SubscriptionError::Busy { project, channel }.into());
+        }
+        let events = match written {
+            Written::Unchanged => subscription::find(place)?.map(|it| it.events),
+            Written::Subscribed | Written::Changed => events,
+        };
+        let kinds = kinds(&events.unwrap_or_default());
+        let names = kinds.into_iter().map(Kind::name).collect();
+        Ok((path, channel, names, written.name()))
+    }
+
+    fn unsubscribe(&self, path: &str, given: &str, is_manager: bool) -> Result<(String, String)> {
+        let schema = self.tables.schema.as_str();
+        let channel = channel(given)?;
+        let missing = || SubscriptionError::NotSubscribed {
+            project: short(path),
+            channel: channel.clone(),
+        };
+        let id = project_of_path(&self.tables, path).ok_or_else(missing)?;
+        let found = subscription::find(self.place(id, &channel))?;
+        let found = found.ok_or_else(missing)?;
+        let is_allowed = is_manager || found.by.as_ref() == Some(&self.by) || {
+            let accounts = Accounts::find(schema)?;
+            accounts.is_some_and(|it| self.maintained(&it, path).is_some())
+        };
+        if !is_allowed {
+            return Err(SubscriptionError::NotSubscriber {
+                project: short(path),
+                channel,
+            }
+            .into());
+        }
+        match subscription::remove(schema, found.id, Some(&self.by))? {
+            true => {
+                let path = project(&self.tables, id).map_or_else(|| short(path), |(_, path)| path);
+                Ok((path, found.channel))
+            }
+            false => Err(missing().into()),
+        }
+    }
+
+    /// The project of that path and its current path, if the user's linked account maintains it.
+    fn maintained(&self, accounts: &Accounts, path: &str) -> Option<(i64, String)> {
+        let id = project_of_path(&self.tables, path)?;
+        let (scope, path) = project(&self.tables, id)?;
+        let asked = asked(&self.by, id, &scope)?;
+        let holding = accounts.holding([asked].into());
+        (!holding.is_empty()).then_some((id, path))
+    }
+
+    fn place<'a>(&'a self, project: i64, channel: &'a str) -> Place<'a> {
+        Place {
+            schema: self.tables.schema.as_str(),
+            project,
+            team: &self.team,
+            channel,
+        }
+    }
+}

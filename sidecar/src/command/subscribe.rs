@@ -1,0 +1,306 @@
+//! Channels that follow projects without being those of the project's integration: `/gitlab subscribe group/project #channel`.
+
+use tokio_postgres::error::SqlState;
+
+use super::given::{Answering, Command, Given};
+use super::state::App;
+use crate::database::EVENTS;
+use crate::error::Error;
+use crate::followed;
+use crate::slack::{Reply, code, shorten};
+
+pub(super) const SUBSCRIBE: Command = Command {
+    name: "subscribe",
+    usage: "subscribe group/project #channel` lets a channel follow a project; add events, such as `push, pipeline`, for others than the default",
+    run: subscribe,
+};
+
+pub(super) const UNSUBSCRIBE: Command = Command {
+    name: "unsubscribe",
+    usage: "unsubscribe group/project #channel` ends that",
+    run: unsubscribe,
+};
+
+pub(super) const LIST: Command = Command {
+    name: "subscriptions",
+    usage: "subscriptions` lists what channels of this workspace follow",
+    run: list,
+};
+
+/// This many are listed.
+const MOST: i32 = 50;
+
+fn subscribe<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
+    Box::pin(async move {
+        let slash = given.slash.command.as_str();
+        let Some(asked) = Asked::of(given) else {
+            return Ok(Reply::new(usage(slash)));
+        };
+        let events = match asked.events() {
+            Ok(events) => events,
+            Err(unknown) => return Ok(Reply::new(no_event(unknown))),
+        };
+        let user = given.slash.user.as_str();
+        let tenant = given.slash.owner.tenant();
+        let subscribed = app.database.subscribe(
+            tenant,
+            user,
+            asked.project,
+            asked.channel,
+            events.as_deref(),
+        );
+        let it = match subscribed.await {
+            Ok(it) => it,
+            Err(error) => return refused(error, &asked, slash),
+        };
+        let (channel, path) = (followed::channel(&it.channel), shown(&it.path));
+        let what = match it.outcome.as_str() {
+            "subscribed" => "now follows",
+            "changed" => "still follows",
+            _ => "already follows",
+        };
+        Ok(Reply::new(format!(
+            ":white_check_mark: {channel} {what} {path}: {}.\nEverybody in the channel sees these events, whoever may see the project in GitLab.",
+            it.events.join(", ")
+        )))
+    })
+}
+
+fn unsubscribe<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
+    Box::pin(async move {
+        let slash = given.slash.command.as_str();
+        let Some(asked) = Asked::of(given).filter(|it| it.events.is_empty()) else {
+            return Ok(Reply::new(usage(slash)));
+        };
+        let user = given.slash.user.as_str();
+        let tenant = given.slash.owner.tenant();
+        let is_manager = app.managers.contains(user);
+        let ended =
+            app.database
+                .unsubscribe(tenant, user, asked.project, asked.channel, is_manager);
+        match ended.await {
+            Ok((path, channel)) => Ok(Reply::new(format!(
+                ":white_check_mark: {} no longer follows {}.",
+                followed::channel(&channel),
+                shown(&path)
+            ))),
+            Err(error) if error.has_code(&SqlState::INSUFFICIENT_PRIVILEGE) => Ok(Reply::new(
+                ":no_entry: Only who subscribed the channel, maintainers of the project with a linked GitLab account, and managers of the app end a subscription.",
+            )),
+            Err(error) => refused(error, &asked, slash),
+        }
+    })
+}
+
+fn list<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
+    Box::pin(async move {
+        let slash = given.slash.command.as_str();
+        let tenant = given.slash.owner.tenant();
+        let found = match app.database.subscriptions(tenant, MOST + 1).await {
+            Err(error) if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => Vec::new(),
+            found => found?,
+        };
+        if found.is_empty() {
+            return Ok(Reply::new(format!(
+                "No channel of this workspace follows a project by a subscription.\n{}",
+                usage(slash)
+            )));
+        }
+        let shown = &found[..found.len().min(MOST as usize)];
+        let more = match found.len() > shown.len() {
+            true => "… and more\n",
+            false => "",
+        };
+        Ok(Reply::new(format!(
+            "*Followed by channels of this workspace*\n{}{more}",
+            followed::lines(shown)
+        )))
+    })
+}
+
+/// The words of a command.
+#[derive(Debug, PartialEq, Eq)]
+struct Asked<'a> {
+    project: &'a str,
+    channel: &'a str,
+    /// As they were typed.
+    events: Vec<&'a str>,
+}
+
+impl<'a> Asked<'a> {
+    /// `subscribe group/project`, or `group/project subscribe`; without a channel, the one in which it was typed. None if a word is
+    /// missing.
+    fn of(given: &'a Given) -> Option<Self> {
+        let separator = |letter: char| letter.is_whitespace() || letter == ',';
+        let mut words = given.rest.split(separator).filter(|word| !word.is_empty());
+        let project = match given.alias.as_deref() {
+            Some(alias) => alias,
+            None => words.next()?,
+        };
+        let mut words = words.peekable();
+        let named = words.peek().and_then(|word| channel_of(word));
+        if named.is_some() {
+            words.next();
+        }
+        // A conversation is none that a project notifies.
+        let here = Some(given.slash.channel.as_str()).filter(|it| it.starts_with(['C', 'G']));
+        Some(Self {
+            project,
+            channel: named.or(here)?,
+            events: words.collect(),
+        })
+    }
+
+    /// The names of the events; none if the default is wanted. Or the first word that is unknown.
+    fn events(&self) -> Result<Option<Vec<&'static str>>, &'a str> {
+        let events = self.events.iter().map(|word| {
+            let name = word.to_lowercase().replace('-', "_");
+            let found = EVENTS.iter().find(|event| event.name == name);
+            found.map(|event| event.name).ok_or(*word)
+        });
+        let events: Vec<&str> = events.collect::<Result<_, _>>()?;
+        Ok((!events.is_empty()).then_some(events))
+    }
+}
+
+/// A name with its #, an id, or what Slack makes of a channel's name: `<#C0123|name>`.
+fn channel_of(word: &str) -> Option<&str> {
+    if let Some(link) = word
+        .strip_prefix("<#")
+        .and_then(|link| link.strip_suffix('>'))
+    {
+        let (id, _) = link.split_once('|').unwrap_or((link, ""));
+        return channel_of(id);
+    }
+    let is_id = |letter: u8| letter.is_ascii_uppercase() || letter.is_ascii_digit();
+    let is_id = word.starts_with(['C', 'G']) && word.len() > 1 && word.bytes().all(is_id);
+    (is_id || word.starts_with('#')).then_some(word)
+}
+
+/// What the database refuses, in words for the user.
+fn refused(error: Error, asked: &Asked, slash: &str) -> Result<Reply, Error> {
+    let (project, channel) = (shown(asked.project), followed::channel(asked.channel));
+    let code_of = |code: &SqlState| error.has_code(code);
+    let text = if code_of(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION) {
+        ":link: Link your GitLab account to Slack first: in GitLab, User settings, Integration accounts.".to_owned()
+    } else if code_of(&SqlState::INSUFFICIENT_PRIVILEGE) {
+        format!(
+            ":no_entry: There is no project {project} that you maintain. Check the path, or ask a maintainer of the project."
+        )
+    } else if code_of(&SqlState::NO_DATA_FOUND) {
+        format!(
+            ":grey_question: {channel} does not follow {project}. {} lists what channels follow.",
+            code(&format!("{slash} subscriptions"))
+        )
+    } else if code_of(&SqlState::INVALID_PARAMETER_VALUE) {
+        format!(
+            "{channel} is not a channel, or not every event is one of a project.\n{}",
+            usage(slash)
+        )
+    } else if code_of(&SqlState::PROGRAM_LIMIT_EXCEEDED) {
+        format!(
+            ":no_entry: Ten channels of this workspace follow {project} already. {} lists them.",
+            code(&format!("{slash} subscriptions"))
+        )
+    } else if code_of(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) {
+        "The app is not installed in this workspace any more.".to_owned()
+    } else {
+        return Err(error);
+    };
+    Ok(Reply::new(text))
+}
+
+fn shown(path: &str) -> String {
+    code(&shorten(path, 200))
+}
+
+fn no_event(word: &str) -> String {
+    let names = EVENTS
+        .iter()
+        .map(|event| event.name)
+        .filter(|name| !name.starts_with("group_"));
+    let names: Vec<&str> = names.collect();
+    format!(
+        "{} is not an event of a project. These are: {}.",
+        code(&shorten(word, 50)),
+        names.join(", ")
+    )
+}
+
+fn usage(slash: &str) -> String {
+    format!(
+        "For example {}. Without a channel it is the one in which you type it; a conversation cannot follow a project.",
+        code(&format!("{slash} subscribe group/project #channel"))
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Asked, Given, channel_of};
+    use crate::slack::SlashCommand;
+
+    fn given(alias: Option<&str>, rest: &str, channel: &str) -> Given {
+        Given {
+            slash: SlashCommand {
+                channel: channel.to_owned(),
+                ..SlashCommand::default()
+            },
+            alias: alias.map(str::to_owned),
+            rest: rest.to_owned(),
+        }
+    }
+
+    #[test]
+    fn words_name_a_project_a_channel_and_events() {
+        for (alias, rest, here, expected) in [
+            (None, "g/p", "C1", Some(("g/p", "C1", ""))),
+            (None, "g/p", "D1", None),
+            (None, "g/p", "", None),
+            (None, "", "C1", None),
+            (Some("g/p"), "", "G1", Some(("g/p", "G1", ""))),
+            (Some("g/p"), "#c", "D1", Some(("g/p", "#c", ""))),
+            (None, "g/p <#C2|see>", "C1", Some(("g/p", "C2", ""))),
+            (
+                None,
+                "g/p #c push, Tag-Push",
+                "C1",
+                Some(("g/p", "#c", "push Tag-Push")),
+            ),
+            (
+                None,
+                "g/p push,issue",
+                "C1",
+                Some(("g/p", "C1", "push issue")),
+            ),
+            (None, "g/p push #c", "C1", Some(("g/p", "C1", "push #c"))),
+        ] {
+            let given = given(alias, rest, here);
+            let asked = Asked::of(&given);
+            let found = asked.map(|it| (it.project, it.channel, it.events.join(" ")));
+            let found = found.as_ref().map(|it| (it.0, it.1, it.2.as_str()));
+            assert_eq!(found, expected, "{rest}");
+        }
+    }
+
+    #[test]
+    fn events_are_known_by_name() {
+        let events = |rest: &str| {
+            let given = given(None, rest, "C1");
+            let asked = Asked::of(&given).map(|it| it.events().map_err(str::to_owned));
+            asked.unwrap_or(Ok(None))
+        };
+        assert_eq!(events("g/p"), Ok(None));
+        assert_eq!(events("g/p Tag-Push"), Ok(Some(vec!["tag_push"])));
+        assert_eq!(events("g/p push all"), Err("all".to_owned()));
+    }
+
+    #[test]
+    fn a_channel_has_three_forms() {
+        assert_eq!(channel_of("#c"), Some("#c"));
+        assert_eq!(channel_of("C0123"), Some("C0123"));
+        assert_eq!(channel_of("<#C0123|name>"), Some("C0123"));
+        for word in ["c", "C", "D0123", "<@U1>", "<!channel>", "<#c|C1>"] {
+            assert_eq!(channel_of(word), None, "{word}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Sessions that change the same subscription at once.
+
+use std::thread;
+
+use anyhow::Result;
+
+use crate::concurrency::{pid_of, wait_until_blocked};
+use crate::database::cluster;
+use crate::subscription::{followed, recorded, subscribe, text, world};
+
+/// The second one waits for the first, and finds what it has done, or takes its place.
+#[test]
+fn two_subscribe_the_same_channel_at_once() -> Result<()> {
+    for (end, second, row, record) in [
+        (
+            "commit",
+            "group-1/p1 #f unchanged",
+            "1 F #f U3",
+            "subscribed 1 F #f U3",
+        ),
+        (
+            "rollback",
+            "group-1/p1 #f subscribed",
+            "1 F #f U5",
+            "subscribed 1 F #f U5",
+        ),
+    ] {
+        let name = format!("subscription_{end}");
+        let mut client = world(&name)?;
+        client.batch_execute("insert into members (access_level, source_id, source_type, user_id) values (40, 1, 'Project', 5)")?;
+        let mut other = cluster()?.connect(&name)?;
+        let pid = pid_of(&mut other)?;
+        let mut first = cluster()?.connect(&name)?;
+        first.batch_execute("begin")?;
+        subscribe(&mut first, "U3", "group-1/p1", "#f")?;
+        let answer = thread::scope(|scope| -> Result<String> {
+            let waiting = scope.spawn(|| subscribe(&mut other, "U5", "group-1/p1", "#f"));
+            wait_until_blocked(&mut client, pid)?;
+            first.batch_execute(end)?;
+            waiting
+                .join()
+                .map_err(|_| anyhow::anyhow!("the session panicked"))?
+        })?;
+        assert_eq!(answer, second);
+        assert_eq!(followed(&mut client)?, row);
+        assert_eq!(recorded(&mut client)?, record);
+    }
+    Ok(())
+}
+
+/// One ends it while the other does: one has done it.
+#[test]
+fn two_end_the_same_subscription_at_once() -> Result<()> {
+    let name = "subscription_ends";
+    let mut client = world(name)?;
+    subscribe(&mut client, "U3", "group-1/p1", "#f")?;
+    let end = "select lockstep.unsubscribe_slack_channel(1, 'F', '#f')::text";
+    let mut other = cluster()?.connect(name)?;
+    let pid = pid_of(&mut other)?;
+    let mut first = cluster()?.connect(name)?;
+    first.batch_execute("begin")?;
+    assert_eq!(text(&mut first, end)?, "true");
+    let answer = thread::scope(|scope| -> Result<String> {
+        let waiting = scope.spawn(|| text(&mut other, end));
+        wait_until_blocked(&mut client, pid)?;
+        first.batch_execute("commit")?;
+        waiting
+            .join()
+            .map_err(|_| anyhow::anyhow!("the session panicked"))?
+    })?;
+    assert_eq!(answer, "false");
+    assert_eq!(
+        recorded(&mut client)?,
+        "subscribed 1 F #f U3, unsubscribed 1 F #f"
+    );
+    Ok(())
+}
