@@ -67,7 +67,7 @@ test-citus: ## run the tests of a server with Citus (PG_CONFIG=/path/to/its/pg_c
 
 test-patroni: ## run the tests of failovers, with Patroni and etcd, which it installs
 	@PG_CONFIG="$(PG_CONFIG)" .ci/setup tests patroni
-	@$(MAKE) --no-print-directory test TEST=patroni:: PG_CONFIG="$(PG_CONFIG)"
+	@LOCKSTEP_PATRONI=1 $(MAKE) --no-print-directory test TEST=patroni:: PG_CONFIG="$(PG_CONFIG)"
 
 matrix: ## run every test against PostgreSQL 15, 16, 17 and 18 (VERSIONS="16 18" for some)
 	@$(call guarded,.ci/matrix $(or $(VERSIONS),15 16 17 18))
