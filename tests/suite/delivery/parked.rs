@@ -8,6 +8,7 @@ use std::thread;
 use anyhow::{Context, Result, anyhow, ensure};
 use postgres::Client;
 
+use crate::concurrency::{pid_of, settle};
 use crate::database::cluster;
 use crate::delivery::claim::{
     Claim, channels, claim, claim_at, finish, later, numbers, publish, text,
@@ -101,6 +102,80 @@ fn a_look_when_nothing_is_due_reads_as_much_beside_many_channels() -> Result<()>
             "{name}: {few:?} pages, then {many:?}"
         );
     }
+    Ok(())
+}
+
+/// Each channel that is due is asked for what waits there, and nothing else is.
+#[test]
+fn a_claim_when_one_is_due_reads_as_much_beside_many_channels() -> Result<()> {
+    let name = "parked_pages_due";
+    let mut client = crowd(name, 100)?;
+    let mut all = Vec::new();
+    for last in [110, 5_010] {
+        if last > 110 {
+            add(&mut client, 111, last)?;
+        }
+        hold(&mut client)?;
+        look(&mut client, SLOW)?;
+        park_rest(&mut client)?;
+        client.batch_execute("vacuum lockstep_internal.slack_delivery, lockstep_internal.slack_channel, lockstep_internal.slack_team_pace")?;
+        look(&mut client, SLOW)?;
+        client.batch_execute("update lockstep_internal.slack_channel set not_before = clock_timestamp() where id = 20")?;
+        let claim = format!("select * from lockstep_api.claim_deliveries(50, '1 minute', {SLOW})");
+        client.batch_execute(&format!("begin; {claim}; rollback; begin"))?;
+        all.push(pages(&mut client, &claim)?);
+        assert_eq!(leased(&mut client)?, "20");
+        client.batch_execute("rollback")?;
+    }
+    println!("{name}: {all:?}, parked {}", parked(&mut client)?);
+    let [few, many] = all[..] else { return Ok(()) };
+    ensure!(2 * many <= 3 * few, "{few} pages, then {many}");
+    Ok(())
+}
+
+/// As looks do it, but all of them.
+fn park_rest(client: &mut Client) -> Result<()> {
+    client.batch_execute(
+        "update lockstep_internal.slack_channel set parked = 'time' where id > 10 and parked is null;
+         update lockstep_internal.slack_delivery set is_parked = true where lane > 10 and status = 'waiting' and not is_parked",
+    )?;
+    Ok(())
+}
+
+fn leased(client: &mut Client) -> Result<String> {
+    text(
+        client,
+        "select string_agg(id::text, ' ' order by id) from lockstep_internal.slack_channel where lease is not null",
+    )
+}
+
+/// A claim of few reads few channels of each workspace that may send, however many of them are due.
+#[test]
+fn a_claim_reads_no_whole_burst_of_each_workspace() -> Result<()> {
+    let name = "parked_pages_teams";
+    let mut client = channels(name)?;
+    client.batch_execute("analyze")?;
+    client.batch_execute(
+        "insert into lockstep_internal.slack_team_pace (schema, team_id, free_at, has_parked)
+           select 'public', 'T' || n, '-infinity', true from generate_series(1, 40) n",
+    )?;
+    let mut all = Vec::new();
+    for (first, last) in [(1, 2), (3, 30)] {
+        client.batch_execute(&format!(
+            "insert into lockstep_internal.slack_channel (id, schema, team_id, channel, parked) overriding system value
+               select 100 * t + n, 'public', 'T' || t, 'C' || n, 'team' from generate_series(1, 40) t, generate_series({first}, {last}) n;
+             select publish(100 * t + n, 1) from generate_series(1, 40) t, generate_series({first}, {last}) n;
+             update lockstep_internal.slack_delivery set is_parked = true where not is_parked"
+        ))?;
+        client.batch_execute("vacuum lockstep_internal.slack_delivery, lockstep_internal.slack_channel, lockstep_internal.slack_team_pace")?;
+        let claim = "select * from lockstep_api.claim_deliveries(1, '1 minute', 300)";
+        client.batch_execute(&format!("begin; {claim}; rollback; begin"))?;
+        all.push(pages(&mut client, claim)?);
+        client.batch_execute("rollback")?;
+    }
+    println!("{name}: {all:?}");
+    let [few, many] = all[..] else { return Ok(()) };
+    ensure!(2 * many <= 3 * few, "{few} pages, then {many}");
     Ok(())
 }
 
@@ -229,6 +304,94 @@ fn parked_channels_of_a_workspace_have_its_pace() -> Result<()> {
     }
     assert_eq!(parked(&mut client)?, "");
     assert_eq!(number(&mut client, marked)?, 0);
+    Ok(())
+}
+
+/// A channel that is found twice, by its time and by what was published to it meanwhile, takes one place.
+#[test]
+fn a_claim_is_full_of_parked_channels_published_to_again() -> Result<()> {
+    let mut client = crowd("parked_again", 300)?;
+    hold(&mut client)?;
+    look(&mut client, SLOW)?;
+    assert_eq!(parked(&mut client)?, "time 300");
+    client.batch_execute(
+        "select publish(n, 1) from generate_series(11, 110) n;
+         update lockstep_internal.slack_channel set not_before = timestamptz '2020-01-01' + id * interval '1 second' where id between 11 and 110",
+    )?;
+    let claimed = claim(&mut client, 20)?;
+    assert_eq!(
+        in_order(&mut client, &claimed)?,
+        (11..31).collect::<Vec<i64>>()
+    );
+    Ok(())
+}
+
+/// A session parks a lane while another, which has not locked it, moves a name's deliveries from there to a lane that is not parked.
+#[test]
+fn what_moves_while_its_lane_is_parked_is_claimed() -> Result<()> {
+    let name = "parked_moved";
+    let mut client = channels(name)?;
+    publish(&mut client, 1, 1)?;
+    let claimed = claim(&mut client, 1)?;
+    add(&mut client, 11, 310)?;
+    hold(&mut client)?;
+    // Lane 20 was the channel C9 once, and this name of it has not learned yet that it no longer is.
+    client.batch_execute(
+        "insert into lockstep_internal.slack_channel (id, schema, team_id, channel, slack_id, same_as) overriding system value
+           values (9000, 'public', 'A', '#old', 'C9', 20)",
+    )?;
+    let moved = publish(&mut client, 9_000, 1)?;
+    client.execute(
+        "update lockstep_internal.slack_delivery set lane = 20 where id = $1",
+        &[&moved],
+    )?;
+    let mut other = cluster()?.connect(name)?;
+    let mut witness = cluster()?.connect(name)?;
+    other.batch_execute("set lock_timeout = '60s'")?;
+    let pid = pid_of(&mut other)?;
+    client.batch_execute("begin")?;
+    finish(
+        &mut client,
+        &claimed,
+        r#""outcome": "delivered", "channel": "C9""#,
+    )?;
+    thread::scope(|scope| -> Result<()> {
+        let look = scope.spawn(|| claim_at(&mut other, 50, SLOW));
+        settle(&look, &mut witness, pid)?;
+        client.batch_execute("commit")?;
+        let found = look.join().map_err(|_| anyhow!("the look panicked"))??;
+        ensure!(found.is_empty(), "{found:?} are due");
+        Ok(())
+    })?;
+    let state = "select string_agg(concat_ws(' ', c.id, c.parked), ', ' order by c.id) from lockstep_internal.slack_channel c where c.id in (1, 20)";
+    assert_eq!(text(&mut client, state)?, "1, 20 time");
+    client.batch_execute(
+        "update lockstep_internal.slack_channel set not_before = '-infinity' where id = 1",
+    )?;
+    assert_eq!(numbers(&claim(&mut client, 50)?), [moved]);
+    Ok(())
+}
+
+/// Channels of a workspace whose pace somebody else has locked are parked all the same, and found.
+#[test]
+fn channels_are_parked_while_their_workspace_is_locked() -> Result<()> {
+    let name = "parked_locked";
+    let mut client = crowd(name, 300)?;
+    client.batch_execute(
+        "insert into lockstep_internal.slack_team_pace (schema, team_id, free_at) values ('public', 'A', clock_timestamp() + interval '4 minutes');
+         set lock_timeout = '10s'",
+    )?;
+    let mut other = cluster()?.connect(name)?;
+    other
+        .batch_execute("begin; select from lockstep_internal.slack_team_pace for no key update")?;
+    look(&mut client, SLOW)?;
+    // All but the one whose turn is in a second.
+    assert_eq!(parked(&mut client)?, "time 299");
+    other.batch_execute("rollback")?;
+    look(&mut client, SLOW)?;
+    assert_eq!(parked(&mut client)?, "team 299");
+    client.batch_execute("update lockstep_internal.slack_team_pace set free_at = '-infinity'")?;
+    assert_eq!(in_order_at(&mut client, SLOW)?, [11, 12, 13, 14, 15, 16]);
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use lockstep_server::{OwnStatement, datum, keys_argument};
 use pgrx::datum::{Interval, TimestampWithTimeZone};
 use pgrx::pg_sys::{self, Datum};
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::mem::ManuallyDrop;
 
 /// How many channels with waiting deliveries are examined at once. Each costs 3 microseconds, however many deliveries it has.
@@ -132,19 +133,20 @@ pub(super) struct Locked {
 }
 
 /// Looks for more due channels until `is_enough` accepts what was found. With thousands waiting, it continues where it stopped
-/// last time. Returns those that wait long.
+/// last time. What is `due` from the start is not found again. Returns those that wait long.
 pub(super) fn look(
     schema: &str,
     due: &mut Vec<Due>,
     mut is_enough: impl FnMut(&[Due]) -> Result<bool>,
 ) -> Result<Vec<i64>> {
     let start = PLACE.get();
+    let known: BTreeSet<i64> = due.iter().map(|it| it.id).collect();
     let mut early = Vec::new();
     let mut place = start;
     let mut is_round = false;
     loop {
         let before = due.len();
-        let (seen, last) = look_on(schema, place, due, &mut early)?;
+        let (seen, last) = look_on(schema, place, &known, due, &mut early)?;
         if let Some(last) = last {
             place = last;
         }
@@ -175,6 +177,7 @@ pub(super) fn look(
 fn look_on(
     schema: &str,
     after: i64,
+    known: &BTreeSet<i64>,
     due: &mut Vec<Due>,
     early: &mut Vec<i64>,
 ) -> Result<(i32, Option<i64>)> {
@@ -185,7 +188,9 @@ fn look_on(
         statements.window.rows(&arguments, |row| {
             seen += 1;
             last = last.max(row.get::<i64>(1));
-            if let (Some(id), Some(team), Some(since)) = (row.get(1), row.get(2), row.get(3)) {
+            if let (Some(id), Some(team), Some(since)) = (row.get(1), row.get(2), row.get(3))
+                && !known.contains(&id)
+            {
                 due.push(Due { id, team, since });
             }
             if row.get(4) == Some(true) {

@@ -112,11 +112,12 @@ fn claim(most: i32, lease_for: Interval, per_minute: i32, schema: &str) -> Resul
     }
     let wanted = usize::try_from(most).unwrap_or_default();
     let (channels, parked) = candidates(schema, pace, wanted)?;
+    let teams = parked.settle(schema)?;
     let claimed = match channels.is_empty() {
         true => Vec::new(),
         false => take(schema, pace, &channels, most, lease_for)?,
     };
-    parked.settle(schema)?;
+    teams.settle(schema)?;
     Ok(claimed)
 }
 
@@ -154,7 +155,7 @@ fn take(
 /// The channels to try, longest due first, with no more per workspace than its pace allows.
 fn candidates(schema: &str, pace: Pace, wanted: usize) -> Result<(Vec<i64>, Parked)> {
     let mut room: BTreeMap<String, i64> = BTreeMap::new();
-    let (mut parked, mut due) = Parked::due(schema, pace)?;
+    let (mut parked, mut due) = Parked::due(schema, pace, TRIES * wanted)?;
     let early = channel::look(schema, &mut due, |due| {
         fill_up(&mut room, schema, pace, due)?;
         Ok(choose(due, &room, wanted).len() >= wanted)

@@ -2,7 +2,8 @@
 //! so where it finds very many that are not due it parks them: an index finds them when their own time has come, or when their
 //! workspace may send again. What is published meanwhile is not parked, so looks find the channel by that as well.
 //!
-//! Everything here happens after the claim, and passes by what others have locked: nobody waits for it.
+//! Everything here passes by what others have locked. Other claims wait for who has locked a workspace's pace, so all that takes
+//! long comes before the claim locks one, and the workspaces are written last.
 
 use super::pace::{POST, Pace, ROOM};
 use crate::delivery::channel::{Due, SOON, WINDOW};
@@ -18,6 +19,7 @@ struct Statements {
     lock: OwnStatement,
     park: OwnStatement,
     park_deliveries: OwnStatement,
+    wait_for_time: OwnStatement,
     lock_teams: OwnStatement,
     mark_teams: OwnStatement,
     release: OwnStatement,
@@ -39,6 +41,7 @@ kept! {
             &[pg_sys::TEXTOID, pg_sys::INT4OID],
             &["schema", "lane"],
         ),
+        // Of each workspace its share of those that are wanted, and one more, which says whether it has any.
         due_of_teams: OwnStatement::by_index(
             &format!(
                 "with now as materialized (select clock_timestamp() as at),
@@ -53,11 +56,12 @@ kept! {
                  select c.id, t.team_id, c.not_before, {IS_WAITED_FOR} from team t left join lateral (
                    select o.id, o.not_before from lockstep_internal.slack_channel o
                     where o.schema = $1 and o.team_id = t.team_id and o.team_due_at <= (select clock_timestamp())
-                    order by o.team_due_at limit least(t.room, $2)) c on true"
+                    order by o.team_due_at limit least(t.room, 1 + $5 / (select count(*) from team))) c on true"
             ),
             &[
                 pg_sys::TEXTOID,
                 pg_sys::INT4OID,
+                pg_sys::INT8OID,
                 pg_sys::INT8OID,
                 pg_sys::INT8OID,
             ],
@@ -75,20 +79,28 @@ kept! {
                     set parked = $2, not_before = least(c.not_before, case when c.paced_at > n.at + interval '5 minutes' then n.at end), paced_at = least(c.paced_at, n.at)
                    from (select clock_timestamp() as at) n
                   where c.id = any ($1) and c.parked is distinct from $2 and c.lease is null
-                    and ($2 = 'team' or c.not_before > n.at + interval '{SOON} microseconds')"
+                    and ($2 = 'team' or c.not_before > n.at + interval '{SOON} microseconds')
+                  returning c.id, c.team_id"
             ),
             &[pg_sys::INT8ARRAYOID, pg_sys::TEXTOID],
             &["id"],
         ),
+        // Locked before they are judged: somebody may be moving them to a lane that is not parked. These look after themselves.
         park_deliveries: OwnStatement::by_index(
             "update lockstep_internal.slack_delivery d set is_parked = true
               where d.id = any (array(
                 select o.id from unnest($1) l (id) join lockstep_internal.slack_channel c on c.id = l.id and c.parked is not null
                  cross join lateral (
                   select w.id from lockstep_internal.slack_delivery w
-                   where w.lane = l.id and w.status = 'waiting' and not w.is_parked order by w.lane, w.id limit $2) o limit $2))",
+                   where w.lane = l.id and w.status = 'waiting' and not w.is_parked order by w.lane, w.id limit $2
+                     for no key update of w skip locked) o limit $2))",
             &[pg_sys::INT8ARRAYOID, pg_sys::INT4OID],
             &["id", "lane"],
+        ),
+        wait_for_time: OwnStatement::by_index(
+            "update lockstep_internal.slack_channel c set parked = 'time' where c.id = any ($1) and c.parked = 'team'",
+            &[pg_sys::INT8ARRAYOID],
+            &["id"],
         ),
         lock_teams: OwnStatement::by_index(
             "select p.team_id from unnest($2) t (id) join lockstep_internal.slack_team_pace p on p.schema = $1 and p.team_id = t.id and p.method = $3
@@ -130,8 +142,9 @@ kept! {
     };
 }
 
-/// Whether something waits for channel `c`.
-const IS_WAITED_FOR: &str = "exists (select from lockstep_internal.slack_delivery d where d.lane = c.id and d.status = 'waiting')";
+/// Whether something waits for channel `c`. Not `exists`: for that the planner may read all that waits, into a hash table.
+const IS_WAITED_FOR: &str = "((select true from lockstep_internal.slack_delivery d
+       where d.lane = c.id and d.status = 'waiting' order by d.lane, d.id limit 1) is not null)";
 
 /// Up to so many channels that wait are read by each look. To read one costs less than to park it.
 const MANY: usize = 100;
@@ -149,12 +162,20 @@ pub(super) struct Parked {
     idle_teams: BTreeSet<String>,
     /// Channels that wait for their own time, and for their workspace.
     early: Vec<i64>,
-    crowded: Vec<(i64, String)>,
+    crowded: Vec<i64>,
+}
+
+/// What is left to write of workspaces.
+pub(super) struct Teams {
+    /// Channels that were parked for each.
+    parked: BTreeMap<String, Vec<i64>>,
+    idle: BTreeSet<String>,
 }
 
 impl Parked {
-    /// The parked channels that are due. The first part of them, if they are very many.
-    pub(super) fn due(schema: &str, pace: Pace) -> Result<(Self, Vec<Due>)> {
+    /// The parked channels that are due. The first part of them, if they are very many; of those that wait for their workspace
+    /// about as many as are wanted.
+    pub(super) fn due(schema: &str, pace: Pace, wanted: usize) -> Result<(Self, Vec<Due>)> {
         let mut parked = Self::default();
         let mut due = BTreeMap::new();
         STATEMENTS.with(|statements| {
@@ -178,6 +199,7 @@ impl Parked {
                 datum(WINDOW),
                 datum(pace.interval()),
                 datum(pace.ahead()),
+                datum(i64::try_from(wanted).unwrap_or(i64::MAX)),
             ];
             statements.due_of_teams.rows(&arguments, |row| {
                 match (row.get(1), row.get::<String>(2)) {
@@ -210,67 +232,81 @@ impl Parked {
                 *left -= 1;
                 -*left * pace.interval() > SOON
             })
-            .map(|it| (it.id, it.team.clone()))
+            .map(|it| it.id)
             .collect();
     }
 
     /// Parks what was noted, if that is much, and releases what is idle.
-    pub(super) fn settle(mut self, schema: &str) -> Result<()> {
+    pub(super) fn settle(self, schema: &str) -> Result<Teams> {
         if !self.idle.is_empty() {
             let channels = lock(&self.idle)?;
             STATEMENTS.with(|statements| statements.release.run(&[keys_argument(&channels)]))?;
         }
-        if !self.idle_teams.is_empty() {
-            let teams = lock_teams(schema, self.idle_teams.iter().map(String::as_str).collect())?;
-            let arguments = [datum(schema), datum(teams.clone()), datum(WINDOW)];
-            STATEMENTS.with(|statements| {
-                statements.postpone.run(&arguments)?;
-                statements
-                    .unmark_teams
-                    .run(&[datum(schema), datum(teams), datum(POST)])
-            })?;
+        let mut teams = Teams {
+            parked: BTreeMap::new(),
+            idle: self.idle_teams,
+        };
+        if !teams.idle.is_empty() {
+            let idle: Vec<&str> = teams.idle.iter().map(String::as_str).collect();
+            let arguments = [datum(schema), datum(idle), datum(WINDOW)];
+            STATEMENTS.with(|statements| statements.postpone.run(&arguments))?;
         }
-        if self.early.len() + self.crowded.len() <= MANY {
-            return Ok(());
+        if self.early.len() + self.crowded.len() > MANY {
+            let most = self.early.len().min(MOST_CHANNELS);
+            park(&self.early[..most], "time")?;
+            // Those that have their turn last.
+            let first = self.crowded.len().saturating_sub(MOST_CHANNELS);
+            for (channel, team) in park(&self.crowded[first..], "team")? {
+                teams.parked.entry(team).or_default().push(channel);
+            }
         }
-        self.early.truncate(MOST_CHANNELS);
-        park(&self.early, "time")?;
-        // Those that have their turn last.
-        let first = self.crowded.len().saturating_sub(MOST_CHANNELS);
-        self.park_for_teams(schema, first)
-    }
-
-    fn park_for_teams(&self, schema: &str, first: usize) -> Result<()> {
-        let crowded = &self.crowded[first..];
-        let teams: BTreeSet<&str> = crowded.iter().map(|(_, team)| team.as_str()).collect();
-        if teams.is_empty() {
-            return Ok(());
-        }
-        let teams = lock_teams(schema, teams.into_iter().collect())?;
-        let is_locked: BTreeSet<&str> = teams.iter().map(String::as_str).collect();
-        let channels = crowded
-            .iter()
-            .filter(|(_, team)| is_locked.contains(team.as_str()));
-        let channels: Vec<i64> = channels.map(|(id, _)| *id).collect();
-        park(&channels, "team")?;
-        let arguments = [datum(schema), datum(teams), datum(POST)];
-        STATEMENTS.with(|statements| statements.mark_teams.run(&arguments))?;
-        Ok(())
+        Ok(teams)
     }
 }
 
-fn park(channels: &[i64], until: &str) -> Result<()> {
+impl Teams {
+    /// Marks the workspaces that channels were parked for, and those that no channel is parked for any more. Where somebody else
+    /// has locked the workspace, the channels wait for their time alone: the next claim finds them again.
+    pub(super) fn settle(mut self, schema: &str) -> Result<()> {
+        let all = self.parked.keys().chain(&self.idle);
+        let all: BTreeSet<&str> = all.map(String::as_str).collect();
+        if all.is_empty() {
+            return Ok(());
+        }
+        let locked = lock_teams(schema, all.into_iter().collect())?;
+        let (marked, idle): (Vec<String>, Vec<String>) = locked
+            .into_iter()
+            .partition(|team| self.parked.remove(team).is_some());
+        STATEMENTS.with(|statements| {
+            let arguments = [datum(schema), datum(marked), datum(POST)];
+            statements.mark_teams.run(&arguments)?;
+            let arguments = [datum(schema), datum(idle), datum(POST)];
+            statements.unmark_teams.run(&arguments)?;
+            let others: Vec<i64> = self.parked.into_values().flatten().collect();
+            if !others.is_empty() {
+                statements.wait_for_time.run(&[keys_argument(&others)])?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Returns those that were not parked until then already, with their workspaces.
+fn park(channels: &[i64], until: &str) -> Result<Vec<(i64, String)>> {
+    let mut parked = Vec::new();
     let channels = lock(channels)?;
     if channels.is_empty() {
-        return Ok(());
+        return Ok(parked);
     }
     STATEMENTS.with(|statements| {
         let arguments = [keys_argument(&channels), datum(until)];
-        statements.park.run(&arguments)?;
+        statements.park.rows(&arguments, |row| {
+            parked.extend(row.get::<i64>(1).zip(row.get::<String>(2)));
+        })?;
         let arguments = [keys_argument(&channels), datum(MOST_DELIVERIES)];
         statements.park_deliveries.run(&arguments)
     })?;
-    Ok(())
+    Ok(parked)
 }
 
 fn lock(channels: &[i64]) -> Result<Vec<i64>> {

@@ -62,7 +62,7 @@ create function lockstep_api.delivery_wait(per_minute integer, schema text defau
 returns double precision language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.delivery_wait(integer, text) is
-  'seconds until lockstep_api.claim_deliveries has something to claim, 0 if it has now, a day at most; null if nothing waits. A session that listens to lockstep_delivery is notified of more from then on, until it claims';
+  'seconds until lockstep_api.claim_deliveries has something to claim, 0 if it has now, a day at most; null if nothing waits and no channel is parked. A session that listens to lockstep_delivery is notified of more from then on, until it claims';
 revoke execute on function lockstep_api.delivery_wait(integer, text) from public;
 "#)]
 fn delivery_wait(per_minute: Option<i32>, schema: Option<&str>) -> Option<f64> {
