@@ -8,7 +8,7 @@ declare
 begin
   perform pg_catalog.set_config('lockstep.default_privileges', coalesce(pg_catalog.jsonb_object_agg(d.defaclobjtype, d.defaclacl::text), '{}')::text, true)
      from pg_catalog.pg_default_acl d
-    where d.defaclrole operator(pg_catalog.=) current_user::pg_catalog.regrole and d.defaclnamespace operator(pg_catalog.=) 0
+    where d.defaclrole operator(pg_catalog.=) (select r.oid from pg_catalog.pg_roles r where r.rolname operator(pg_catalog.=) current_user) and d.defaclnamespace operator(pg_catalog.=) 0
       and d.defaclobjtype operator(pg_catalog.=) any ('{r,S,f,T,n}');
   for found in
     select k.kinds, k.grantees as usual, pg_catalog.string_agg(distinct case a.grantee when 0 then 'public' else a.grantee::pg_catalog.regrole::text end, ', ') as given
@@ -16,7 +16,7 @@ begin
                    ('T', 'types', 'current_user, public'), ('n', 'schemas', 'current_user')) as k (kind, kinds, grantees)
       join pg_catalog.pg_default_acl d on d.defaclobjtype::text operator(pg_catalog.=) k.kind
       left join lateral pg_catalog.aclexplode(d.defaclacl) a on true
-     where d.defaclrole operator(pg_catalog.=) current_user::pg_catalog.regrole and d.defaclnamespace operator(pg_catalog.=) 0
+     where d.defaclrole operator(pg_catalog.=) (select r.oid from pg_catalog.pg_roles r where r.rolname operator(pg_catalog.=) current_user) and d.defaclnamespace operator(pg_catalog.=) 0
      group by k.kinds, k.grantees
   loop
     if found.given is not null then

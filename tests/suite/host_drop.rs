@@ -244,3 +244,34 @@ fn event_triggers_fire_for_those_who_may_not_call_them() -> Result<()> {
     client.batch_execute("rollback")?;
     Ok(())
 }
+
+/// As after a restore over existing definitions: the tables are new, and the dump carries that the triggers are disabled.
+#[test]
+fn triggers_of_the_application_are_enabled_on_a_restored_table() -> Result<()> {
+    for attaches in [true, false] {
+        let name = format!("host_drop_restored_{attaches}");
+        let mut client = database::with_host(&name, Layout::Narrow)?;
+        host::run(&mut client, host::APPLICATION_TRIGGERS)?;
+        client
+            .batch_execute("select * from lockstep.attach(disable_application_triggers => true)")?;
+        assert_eq!(application_triggers(&mut client)?, ["D"; 7]);
+        let triggers: String = client
+            .query_one(
+                "select string_agg(pg_get_triggerdef(oid) || '; alter table integrations disable trigger ' || tgname, '; ')
+                   from pg_trigger where tgname ~ '^trigger_has_external'",
+                &[],
+            )?
+            .get(0);
+        client.batch_execute(&format!(
+            "create table again (like integrations including all); drop table integrations cascade;
+             alter table again rename to integrations; {triggers}"
+        ))?;
+        if attaches {
+            client.batch_execute("select * from lockstep.attach()")?;
+        }
+        assert_eq!(application_triggers(&mut client)?, ["D"; 7]);
+        client.batch_execute("select * from lockstep.detach()")?;
+        assert_eq!(application_triggers(&mut client)?, ["O"; 7], "{attaches}");
+    }
+    Ok(())
+}

@@ -17,3 +17,18 @@ drop function lockstep.flush(), lockstep.flush_truncated(), lockstep.note_arrive
 alter extension lockstep drop sequence lockstep.cache_column_definition_id_seq;
 alter extension lockstep drop table lockstep.cache_column_definition;
 drop table lockstep.cache_column_definition;
+
+-- The schema stays, and may have got privileges by default ones.
+do $$
+declare
+  given text;
+begin
+  for given in
+    select distinct case a.grantee when 0 then 'public' else a.grantee::pg_catalog.regrole::text end
+      from pg_catalog.pg_namespace n, pg_catalog.aclexplode(n.nspacl) a
+     where n.nspname operator(pg_catalog.=) 'lockstep' and a.grantee operator(pg_catalog.<>) n.nspowner
+  loop
+    execute pg_catalog.format('revoke all on schema lockstep from %s', given);
+  end loop;
+end
+$$;

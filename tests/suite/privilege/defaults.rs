@@ -24,12 +24,24 @@ fn lines(client: &mut Client, query: &str) -> Result<BTreeSet<String>> {
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
+/// Beside the usual one, a name that only quotes make a name of.
+const CREATORS: [&str; 2] = ["postgres", "Odd, admin"];
+
 #[test]
 fn privileges_by_default_do_not_reach_the_extensions() -> Result<()> {
     let mut client = empty("privilege_defaults")?;
-    client.batch_execute("create role \"Odd, reader\"")?;
+    client.batch_execute("create role \"Odd, reader\"; create role \"Odd, admin\" superuser")?;
+    for creator in CREATORS {
+        client.batch_execute(&format!("set session authorization \"{creator}\""))?;
+        by_default(&mut client)?;
+        client.batch_execute("reset session authorization")?;
+    }
+    Ok(())
+}
+
+fn by_default(client: &mut Client) -> Result<()> {
     client.batch_execute("begin; create extension lockstep_slack cascade")?;
-    let usual = lines(&mut client, PRIVILEGES)?;
+    let usual = lines(client, PRIVILEGES)?;
     client.batch_execute("rollback")?;
     for defaults in [
         // What a guide to hardening says.
@@ -41,13 +53,27 @@ fn privileges_by_default_do_not_reach_the_extensions() -> Result<()> {
         "alter default privileges revoke all on tables from current_user; alter default privileges revoke all on functions from current_user, public",
     ] {
         client.batch_execute(&format!("begin; {defaults}"))?;
-        let set = lines(&mut client, DEFAULTS)?;
+        let set = lines(client, DEFAULTS)?;
         client.batch_execute("create extension lockstep; create extension lockstep_slack")?;
-        let found = lines(&mut client, PRIVILEGES)?;
+        let found = lines(client, PRIVILEGES)?;
         let different: Vec<&String> = found.symmetric_difference(&usual).collect();
         ensure!(different.is_empty(), "{defaults}: {different:?}");
-        assert_eq!(lines(&mut client, DEFAULTS)?, set, "{defaults}");
+        assert_eq!(lines(client, DEFAULTS)?, set, "{defaults}");
         client.batch_execute("rollback")?;
     }
     Ok(())
+}
+
+/// Both extensions put them aside, each in its first file.
+#[test]
+fn both_extensions_put_the_same_aside() {
+    let block = |script: &str| {
+        let from = script.find("-- Default privileges").unwrap_or_default();
+        let to = script[from..].find("$$;").unwrap_or_default();
+        script[from..from + to].to_owned()
+    };
+    let core = block(include_str!("../../../sql/lockstep/schema.sql"));
+    let slack = block(include_str!("../../../sql/lockstep_slack/schema.sql"));
+    assert!(core.contains("pg_default_acl"), "{core}");
+    assert_eq!(core, slack);
 }

@@ -194,3 +194,24 @@ fn partitions_that_cannot_be_maintained_show_in_the_state() -> Result<()> {
     }
     Ok(())
 }
+
+/// What is said of one partition keeps nothing from the others.
+#[test]
+fn triggers_are_repaired_beside_an_unlogged_partition() -> Result<()> {
+    let tables = PARTITIONED.replace(" references rooms", "");
+    let mut client = with_rooms("writes_partition_unlogged", &tables)?;
+    client.batch_execute(
+        "alter table guests disable trigger user; alter table guests_south_low set unlogged",
+    )?;
+    client.batch_execute("select lockstep.attach()")?;
+    let state = "select state from lockstep.cache_columns";
+    assert_eq!(
+        client.query_one(state, &[])?.get::<_, String>(0),
+        "unlogged table \"public.guests_south_low\" cannot be the source of a cache column"
+    );
+    expect_rooms(
+        &mut client,
+        "insert into guests values (1, 1, true, 'north')",
+        &[1],
+    )
+}

@@ -248,23 +248,26 @@ impl Resolved {
         self.source.check_trigger_names()
     }
 
-    /// What DDL may change later: all rows are here and outlive a crash, and an enum still has the label of a match.
+    /// Whether all rows are on this server, which DDL may change later.
+    pub(crate) fn check_is_here(&self) -> Result<()> {
+        self.target.check_has_no_foreign_partition()?;
+        self.source.check_has_no_foreign_partition()
+    }
+
+    /// What else DDL may change later: the source's rows outlive a crash, and an enum still has the label of a match.
     pub(crate) fn check_lasting(&self) -> Result<()> {
         self.conditions
             .iter()
             .try_for_each(Condition::check_label)?;
-        self.target.check_has_no_foreign_partition()?;
-        self.source.check_has_no_foreign_partition()?;
         match self.source.unlogged_table() {
             Some(table) => Err(CacheColumnError::UnloggedSource { table }.into()),
             None => Ok(()),
         }
     }
 
-    /// Requirements for adding a definition, some of which need not hold later: dropping an index makes flushes slow, but not wrong.
-    /// Also rewrites the match to mean the same in every session.
-    pub(crate) fn prepare_to_install(&mut self) -> Result<()> {
-        self.check_trigger_names()?;
+    /// What tables must have for a new definition, and some of it need not have later: dropping an index makes flushes slow, but not
+    /// wrong.
+    pub(crate) fn check_fits(&self) -> Result<()> {
         if !self.source.has_index_starting_with(&self.key.name) {
             return Err(CacheColumnError::KeyWithoutIndex {
                 table: self.source.qualified_name(),
@@ -272,7 +275,14 @@ impl Resolved {
             }
             .into());
         }
-        self.check_lasting()?;
+        self.check_is_here()?;
+        self.check_lasting()
+    }
+
+    /// Requirements for adding a definition. Also rewrites the match to mean the same in every session.
+    pub(crate) fn prepare_to_install(&mut self) -> Result<()> {
+        self.check_trigger_names()?;
+        self.check_fits()?;
         for condition in &mut self.conditions {
             let name = &condition.column.name;
             condition.constant = canonical(&condition.column, &condition.constant)?;

@@ -1,6 +1,6 @@
 //! Adds and removes cache columns: checks the definition, writes its row and installs its triggers.
 
-use super::state::{partitions_of, work};
+use super::state::{holder_of, partitions_of, work};
 use crate::cache_column::defined::{
     Definition, Flaw, Installed, Trigger, installed_on, shared_triggers,
 };
@@ -254,9 +254,14 @@ pub(super) fn strip(part: &Part) -> Result<()> {
     installed.iter().try_for_each(Installed::drop)
 }
 
-/// Enables the application triggers that were disabled for a definition.
+/// Enables the application triggers that were disabled for a definition: also on a table of the caller that took the source's name
+/// after it was dropped, as a restore does, which disables them there as well.
 pub(super) fn give_back(definition: &Definition) -> Result<Vec<String>> {
-    let Ok(source) = Relation::describe(definition.source) else {
+    let source = match Relation::describe(definition.source) {
+        Ok(source) => Some(source),
+        Err(_) => holder_of(&definition.source_name)?.filter(|it| check_is_owner(it).is_ok()),
+    };
+    let Some(source) = source else {
         return Ok(Vec::new());
     };
     let disabled = definition

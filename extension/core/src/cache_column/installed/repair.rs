@@ -138,7 +138,8 @@ pub(super) fn move_to(
     check_is_owner(source)?;
     let has_one = target.oid != definition.target
         && Definition::of_column(target.oid, &definition.target_column)?.is_some();
-    if !has_one && let Err(error) = moved.clone().resolve() {
+    let fits = |it: Definition| it.resolve()?.check_fits();
+    if !has_one && let Err(error) = fits(moved.clone()) {
         return Ok(Mended::Unfit(error.message()));
     }
     take_down(definition)?;
@@ -149,8 +150,9 @@ pub(super) fn move_to(
     for part in parts.filter(|part| [definition.source, definition.target].contains(&part.oid)) {
         strip(part)?;
     }
-    // The application triggers stay disabled on a table that keeps its definition.
-    moved.disabled_triggers = match source.oid == definition.source && !has_one {
+    // The application triggers stay disabled on a table that keeps its definition, and on one that was restored in its place.
+    let is_same = source.oid == definition.source || Relation::describe(definition.source).is_err();
+    moved.disabled_triggers = match is_same && !has_one {
         true => definition.disabled_triggers.clone(),
         false => {
             give_back(definition)?;

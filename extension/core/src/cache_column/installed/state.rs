@@ -88,7 +88,7 @@ pub(super) fn examine(definition: &Definition) -> Result<State> {
         Ok(resolved) => resolved,
         Err(error) => return Ok(State::Unfit(unfit(definition, error)?)),
     };
-    if let Err(error) = resolved.check_lasting() {
+    if let Err(error) = resolved.check_is_here() {
         return Ok(State::Unfit(error.message()));
     }
     let work = work(resolved)?;
@@ -99,6 +99,10 @@ pub(super) fn examine(definition: &Definition) -> Result<State> {
     }
     if !work.flawed.is_empty() || !work.came().is_empty() || !work.went.is_empty() {
         return Ok(State::Mendable(Box::new(work)));
+    }
+    // Only now: what is said of an unlogged partition must not keep the triggers of the others from being repaired.
+    if let Err(error) = work.resolved.check_lasting() {
+        return Ok(State::Unfit(error.message()));
     }
     Ok(match obstacle(&work.resolved) {
         Some(obstacle) => State::Unfit(obstacle),
