@@ -85,7 +85,7 @@ kept! {
             &[pg_sys::INT8ARRAYOID, pg_sys::TEXTOID],
             &["id"],
         ),
-        // Locked before they are judged: somebody may be moving them to a lane that is not parked. These look after themselves.
+        // Without those that somebody has locked: they may be moving to a lane that is not parked. Looks find them where they are.
         park_deliveries: OwnStatement::by_index(
             "update lockstep_internal.slack_delivery d set is_parked = true
               where d.id = any (array(
@@ -291,7 +291,7 @@ impl Teams {
     }
 }
 
-/// Returns those that were not parked until then already, with their workspaces.
+/// Returns those that were not parked like that before, with their workspaces.
 fn park(channels: &[i64], until: &str) -> Result<Vec<(i64, String)>> {
     let mut parked = Vec::new();
     let channels = lock(channels)?;
