@@ -76,13 +76,29 @@ fn unsubscribe<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
         let user = given.slash.user.as_str();
         let tenant = given.slash.owner.tenant();
         let is_manager = app.managers.contains(user);
-        let ended =
+        let end = |channel| {
+            let project = asked.project;
             app.database
-                .unsubscribe(tenant, user, asked.project, asked.channel, is_manager);
-        let it = match ended.await {
+                .unsubscribe(tenant, user, project, channel, is_manager)
+        };
+        let mut it = match end(asked.channel).await {
             Ok(it) => it,
             Err(error) => return invalid(error, &asked, slash),
         };
+        // Before the first message the database does not know that the name of this channel is the same.
+        if let Some(name) = asked
+            .name
+            .as_deref()
+            .filter(|_| it.outcome != "not_allowed")
+        {
+            match end(name).await {
+                Ok(other) if other.outcome == "not_subscribed" => {}
+                Ok(other) => it = other,
+                // Slack has words for conversations without a name.
+                Err(error) if error.has_code(&SqlState::INVALID_PARAMETER_VALUE) => {}
+                Err(error) => return Err(error),
+            }
+        }
         match it.outcome.as_str() {
             "unsubscribed" => Ok(Reply::new(format!(
                 ":white_check_mark: {} no longer follows {}.",
@@ -125,6 +141,8 @@ fn list<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
 struct Asked<'a> {
     project: &'a str,
     channel: &'a str,
+    /// With its #, if it is the channel in which the command was typed.
+    name: Option<String>,
     /// As they were typed.
     events: Vec<&'a str>,
 }
@@ -149,11 +167,15 @@ impl<'a> Asked<'a> {
         let is_here = |name: &str| name_here.is_some() && name.strip_prefix('#') == name_here;
         // A conversation is none that a project notifies.
         let here = Some(given.slash.channel.as_str()).filter(|it| it.starts_with(['C', 'G']));
+        let channel = named
+            .filter(|name| here.is_none() || !is_here(name))
+            .or(here)?;
         Some(Self {
             project,
-            channel: named
-                .filter(|name| here.is_none() || !is_here(name))
-                .or(here)?,
+            channel,
+            name: name_here
+                .filter(|_| Some(channel) == here)
+                .map(|name| format!("#{name}")),
             events: words.collect(),
         })
     }

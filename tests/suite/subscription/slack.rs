@@ -199,6 +199,11 @@ fn refusals_say_what_to_do_and_nothing_else() -> Result<()> {
     );
     let answer = globex.say(&bob, "unsubscribe group/one #news")?;
     ensure!(answer.contains("no longer follows"), "{answer}");
+    // By its name from elsewhere, which nobody knows to be this channel before the first message.
+    globex.say_in(&bob, "D0123", "subscribe group/one #news")?;
+    globex.say(&bob, "subscribe group/one push")?;
+    let answer = globex.say(&bob, "unsubscribe group/one")?;
+    ensure!(answer.contains("no longer follows"), "{answer}");
     let listed = globex.say(&bob, "subscriptions")?;
     ensure!(listed.starts_with("No channel"), "{listed}");
     let answer = globex.say_in(&bob, "D0123", "subscribe group/one")?;
@@ -214,7 +219,9 @@ fn refusals_say_what_to_do_and_nothing_else() -> Result<()> {
         "select string_agg(change || ' ' || user_id, ',') from lockstep.slack_subscription_audit";
     assert_eq!(
         text(client, recorded)?,
-        format!("subscribed {bob},changed {bob},unsubscribed {bob},subscribed {bob}")
+        format!(
+            "subscribed {bob},changed {bob},unsubscribed {bob},subscribed {bob},subscribed {bob},unsubscribed {bob},unsubscribed {bob},subscribed {bob}"
+        )
     );
     Ok(())
 }
