@@ -27,7 +27,7 @@ pub(super) struct Unreached {
 }
 
 impl Unreached {
-    /// Of what is told of these events, in these workspaces.
+    /// Of what is sent of these events, in these workspaces.
     pub(super) fn look_up(
         events: &[&mut Decided],
         teams: BTreeSet<&str>,
