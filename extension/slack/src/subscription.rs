@@ -6,7 +6,7 @@ use lockstep_server::kept;
 use lockstep_server::{Answer, OwnStatement, datum, keys_argument, nullable};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A channel that follows a project.
 pub(crate) struct Subscription {
@@ -67,7 +67,7 @@ impl Written {
 struct Own {
     of_projects: OwnStatement,
     listed: OwnStatement,
-    teams: OwnStatement,
+    places: OwnStatement,
     projects: OwnStatement,
     followers: OwnStatement,
     in_place: OwnStatement,
@@ -78,6 +78,8 @@ struct Own {
     remove_team: OwnStatement,
     remove_projects: OwnStatement,
     troubled: OwnStatement,
+    lock: OwnStatement,
+    unreached: OwnStatement,
     trouble: OwnStatement,
     end_trouble: OwnStatement,
 }
@@ -123,8 +125,8 @@ kept! {
                 pg_sys::INT8OID,
             ],
         ),
-        teams: OwnStatement::by_index(
-            "select s.id, s.team_id from lockstep_internal.slack_subscription s where s.id = any ($1)",
+        places: OwnStatement::by_index(
+            "select s.id, s.team_id, s.project_id from lockstep_internal.slack_subscription s where s.id = any ($1)",
             &[pg_sys::INT8ARRAYOID],
             &["id"],
         ),
@@ -171,17 +173,15 @@ kept! {
                 pg_sys::TEXTOID,
             ],
         ),
-        // A channel may have been subscribed by its name, and by now be known by its id, or the other way round.
+        // A channel may have been subscribed by its name, and by now be known by its id, or the other way round: then by both, too.
         find: OwnStatement::new(
             &format!(
                 "select {COLUMNS} from lockstep_internal.slack_subscription s
+                   left join lockstep_internal.slack_channel o on o.schema = $1 and o.team_id = $3 and o.channel = s.channel
+                   left join lockstep_internal.slack_channel g on g.schema = $1 and g.team_id = $3 and g.channel = $4
                   where s.schema = $1 and s.project_id = $2 and s.team_id = $3
-                    and (s.channel = $4 or exists (
-                      select from lockstep_internal.slack_channel o
-                        left join lockstep_internal.slack_channel g on g.schema = $1 and g.team_id = $3 and g.channel = $4
-                       where o.schema = $1 and o.team_id = $3 and o.channel = s.channel
-                         and o.slack_id = coalesce(g.slack_id, $4)))
-                  order by s.channel = $4 desc, s.id limit 1"
+                    and coalesce(o.slack_id, s.channel) = coalesce(g.slack_id, $4)
+                  order by s.channel = $4 desc, s.id"
             ),
             &[
                 pg_sys::TEXTOID,
@@ -192,10 +192,12 @@ kept! {
         ),
         remove: recorded(
             "unsubscribed",
-            "delete from lockstep_internal.slack_subscription s where s.schema = $1 and s.id = $2",
+            "delete from lockstep_internal.slack_subscription s
+              where s.id = any (array(
+                select o.id from lockstep_internal.slack_subscription o where o.schema = $1 and o.id = any ($2) order by o.id for update))",
             &[
                 pg_sys::TEXTOID,
-                pg_sys::INT8OID,
+                pg_sys::INT8ARRAYOID,
                 pg_sys::TEXTOID,
                 pg_sys::TEXTOID,
             ],
@@ -232,6 +234,16 @@ kept! {
                   where s.schema = $1 and s.error is not null order by s.failed_at desc limit $2"
             ),
             &[pg_sys::TEXTOID, pg_sys::INT8OID],
+        ),
+        lock: OwnStatement::by_index(
+            "select from lockstep_internal.slack_subscription s where s.id = any ($1) order by s.id for no key update",
+            &[pg_sys::INT8ARRAYOID],
+            &["id"],
+        ),
+        unreached: OwnStatement::by_index(
+            "select s.id from lockstep_internal.slack_subscription s where s.id = any ($1) and s.error is not null",
+            &[pg_sys::INT8ARRAYOID],
+            &["id"],
         ),
         trouble: OwnStatement::by_index(
             "update lockstep_internal.slack_subscription s
@@ -316,18 +328,19 @@ pub(crate) fn list(
     Ok(found)
 }
 
-/// The workspaces of those of these that there are.
-pub(crate) fn teams(subscriptions: &[i64]) -> Result<BTreeMap<i64, String>> {
-    let mut teams = BTreeMap::new();
+/// Workspace and project of those of these that there are.
+pub(crate) fn places(subscriptions: &[i64]) -> Result<BTreeMap<i64, (String, i64)>> {
+    let mut places = BTreeMap::new();
     if !subscriptions.is_empty() {
         let arguments = [keys_argument(subscriptions)];
         STATEMENTS.with(|own| {
-            own.teams.rows(&arguments, |row| {
-                teams.extend(row.get::<i64>(1).zip(row.get::<String>(2)));
+            own.places.rows(&arguments, |row| {
+                let place = row.get::<String>(2).zip(row.get::<i64>(3));
+                places.extend(row.get::<i64>(1).zip(place));
             })
         })?;
     }
-    Ok(teams)
+    Ok(places)
 }
 
 /// The projects that anybody follows.
@@ -364,45 +377,54 @@ pub(crate) fn count(schema: &str, project: i64, team: &str) -> Result<i64> {
 /// How often to look for a row that another session adds and removes meanwhile.
 const MOST_TRIES: usize = 3;
 
-/// Subscribes a channel, or changes which events it gets, if they are given. Returns the id, if it is still there.
+fn first(place: Place) -> Result<Option<Subscription>> {
+    Ok(find(place)?.into_iter().next())
+}
+
+/// Subscribes a channel, or changes which events it gets, if they are given. Returns the subscription, if it is still there: of a
+/// channel that is subscribed under another name, that one.
 pub(crate) fn write(
     place: Place,
     events: Option<&[String]>,
     by: Option<&Subscriber>,
-) -> Result<(Option<i64>, Written)> {
-    let of_place = |events: &[String]| {
-        [
-            Some(datum(place.schema)),
-            Some(datum(place.project)),
-            Some(datum(place.team)),
-            Some(datum(place.channel)),
-            Some(datum(events.to_vec())),
-            nullable(by.map(|it| it.workspace.as_str())),
-            nullable(by.map(|it| it.user.as_str())),
-        ]
-    };
+) -> Result<Option<(Subscription, Written)>> {
     for _ in 0..MOST_TRIES {
+        let known = first(place)?.map(|it| it.channel);
+        let place = Place {
+            channel: known.as_deref().unwrap_or(place.channel),
+            ..place
+        };
+        let of_place = |events: &[String]| {
+            [
+                Some(datum(place.schema)),
+                Some(datum(place.project)),
+                Some(datum(place.team)),
+                Some(datum(place.channel)),
+                Some(datum(events.to_vec())),
+                nullable(by.map(|it| it.workspace.as_str())),
+                nullable(by.map(|it| it.user.as_str())),
+            ]
+        };
         let added = STATEMENTS.with(|own| id(&own.add, &of_place(events.unwrap_or_default())))?;
-        if added.is_some() {
-            return Ok((added, Written::Subscribed));
-        }
-        if let Some(events) = events {
-            let changed = STATEMENTS.with(|own| id(&own.change, &of_place(events)))?;
-            if changed.is_some() {
-                return Ok((changed, Written::Changed));
-            }
-        }
-        let same = find(place)?.filter(|it| it.channel == place.channel);
-        if let Some(it) = same {
-            return Ok((Some(it.id), Written::Unchanged));
+        let changed = match events.filter(|_| added.is_none()) {
+            Some(events) => STATEMENTS.with(|own| id(&own.change, &of_place(events)))?,
+            None => None,
+        };
+        let written = match (added, changed) {
+            (Some(_), _) => Written::Subscribed,
+            (None, Some(_)) => Written::Changed,
+            (None, None) => Written::Unchanged,
+        };
+        if let Some(it) = first(place)? {
+            return Ok(Some((it, written)));
         }
     }
-    Ok((None, Written::Unchanged))
+    Ok(None)
 }
 
-/// The subscription of a channel, by its name or its id.
-pub(crate) fn find(place: Place) -> Result<Option<Subscription>> {
-    let mut found = None;
+/// The subscriptions of a channel, by its name or its id: several if it was subscribed by both before they were known to be the same.
+pub(crate) fn find(place: Place) -> Result<Vec<Subscription>> {
+    let mut found = Vec::new();
     let arguments = [
         datum(place.schema),
         datum(place.project),
@@ -411,16 +433,21 @@ pub(crate) fn find(place: Place) -> Result<Option<Subscription>> {
     ];
     STATEMENTS.with(|own| {
         own.find
-            .rows(&arguments, |row| found = Some(Subscription::read(row)))
+            .rows(&arguments, |row| found.push(Subscription::read(row)))
     })?;
     Ok(found)
 }
 
-/// Returns whether it was still there.
-pub(crate) fn remove(schema: &str, subscription: i64, by: Option<&Subscriber>) -> Result<bool> {
+/// Returns whether any of them was still there.
+pub(crate) fn remove(
+    schema: &str,
+    subscriptions: &[Subscription],
+    by: Option<&Subscriber>,
+) -> Result<bool> {
+    let ids: Vec<i64> = subscriptions.iter().map(|it| it.id).collect();
     let arguments = [
         Some(datum(schema)),
-        Some(datum(subscription)),
+        Some(keys_argument(&ids)),
         nullable(by.map(|it| it.workspace.as_str())),
         nullable(by.map(|it| it.user.as_str())),
     ];
@@ -455,6 +482,27 @@ pub(crate) fn troubled(schema: &str, most: i64) -> Result<Vec<Subscription>> {
             .rows(&arguments, |row| found.push(Subscription::read(row)))
     })?;
     Ok(found)
+}
+
+/// Those of these whose channels Slack does not take messages for.
+pub(crate) fn unreached(subscriptions: &[i64]) -> Result<BTreeSet<i64>> {
+    let mut unreached = BTreeSet::new();
+    if !subscriptions.is_empty() {
+        let arguments = [keys_argument(subscriptions)];
+        STATEMENTS.with(|own| {
+            own.unreached
+                .rows(&arguments, |row| unreached.extend(row.get::<i64>(1)))
+        })?;
+    }
+    Ok(unreached)
+}
+
+/// Locked before several of them are written one after the other, in the order of everybody who removes them.
+pub(crate) fn lock(subscriptions: &[i64]) -> Result<()> {
+    if !subscriptions.is_empty() {
+        STATEMENTS.with(|own| own.lock.run(&[keys_argument(subscriptions)]))?;
+    }
+    Ok(())
 }
 
 /// Slack does not take messages for the channels of these: each with the error and the scope that it lacks.

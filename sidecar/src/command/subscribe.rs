@@ -11,7 +11,7 @@ use crate::slack::{Reply, code, shorten};
 
 pub(super) const SUBSCRIBE: Command = Command {
     name: "subscribe",
-    usage: "subscribe group/project #channel` lets a channel follow a project; add events, such as `push, pipeline`, for others than the default",
+    usage: "subscribe group/project #channel` lets a channel follow a project; add events, such as `push, pipeline`, for others than the default, and `default` for it again",
     run: subscribe,
 };
 
@@ -51,14 +51,15 @@ fn subscribe<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
         );
         let it = match subscribed.await {
             Ok(it) => it,
-            Err(error) => return refused(error, &asked, slash),
+            Err(error) => return invalid(error, &asked, slash),
         };
-        let (channel, path) = (followed::channel(&it.channel), shown(&it.path));
         let what = match it.outcome.as_str() {
             "subscribed" => "now follows",
             "changed" => "still follows",
-            _ => "already follows",
+            "unchanged" => "already follows",
+            refusal => return Ok(refused(refusal, &asked, slash)),
         };
+        let (channel, path) = (followed::channel(&it.channel), shown(&it.path));
         Ok(Reply::new(format!(
             ":white_check_mark: {channel} {what} {path}: {}.\nEverybody in the channel sees these events, whoever may see the project in GitLab.",
             it.events.join(", ")
@@ -75,19 +76,39 @@ fn unsubscribe<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
         let user = given.slash.user.as_str();
         let tenant = given.slash.owner.tenant();
         let is_manager = app.managers.contains(user);
-        let ended =
+        let end = |channel| {
+            let project = asked.project;
             app.database
-                .unsubscribe(tenant, user, asked.project, asked.channel, is_manager);
-        match ended.await {
-            Ok((path, channel)) => Ok(Reply::new(format!(
+                .unsubscribe(tenant, user, project, channel, is_manager)
+        };
+        let mut it = match end(asked.channel).await {
+            Ok(it) => it,
+            Err(error) => return invalid(error, &asked, slash),
+        };
+        // Before the first message the database does not know that the name of this channel is the same.
+        if let Some(name) = asked
+            .name
+            .as_deref()
+            .filter(|_| it.outcome != "not_allowed")
+        {
+            match end(name).await {
+                Ok(other) if other.outcome == "not_subscribed" => {}
+                Ok(other) => it = other,
+                // Slack has words for conversations without a name.
+                Err(error) if error.has_code(&SqlState::INVALID_PARAMETER_VALUE) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        match it.outcome.as_str() {
+            "unsubscribed" => Ok(Reply::new(format!(
                 ":white_check_mark: {} no longer follows {}.",
-                followed::channel(&channel),
-                shown(&path)
+                followed::channel(&it.channel),
+                shown(&it.path)
             ))),
-            Err(error) if error.has_code(&SqlState::INSUFFICIENT_PRIVILEGE) => Ok(Reply::new(
+            "not_allowed" => Ok(Reply::new(
                 ":no_entry: Only who subscribed the channel, maintainers of the project with a linked GitLab account, and managers of the app end a subscription.",
             )),
-            Err(error) => refused(error, &asked, slash),
+            refusal => Ok(refused(refusal, &asked, slash)),
         }
     })
 }
@@ -96,10 +117,7 @@ fn list<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
     Box::pin(async move {
         let slash = given.slash.command.as_str();
         let tenant = given.slash.owner.tenant();
-        let found = match app.database.subscriptions(tenant, MOST + 1).await {
-            Err(error) if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => Vec::new(),
-            found => found?,
-        };
+        let found = app.database.subscriptions(tenant, MOST + 1).await?;
         if found.is_empty() {
             return Ok(Reply::new(format!(
                 "No channel of this workspace follows a project by a subscription.\n{}",
@@ -123,6 +141,8 @@ fn list<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
 struct Asked<'a> {
     project: &'a str,
     channel: &'a str,
+    /// With its #, if it is the channel in which the command was typed.
+    name: Option<String>,
     /// As they were typed.
     events: Vec<&'a str>,
 }
@@ -142,17 +162,31 @@ impl<'a> Asked<'a> {
         if named.is_some() {
             words.next();
         }
+        // The name and the id of the same channel would be two subscriptions until Slack tells the id.
+        let name_here = Some(given.slash.channel_name.as_str()).filter(|name| !name.is_empty());
+        let is_here = |name: &str| name_here.is_some() && name.strip_prefix('#') == name_here;
         // A conversation is none that a project notifies.
         let here = Some(given.slash.channel.as_str()).filter(|it| it.starts_with(['C', 'G']));
+        let channel = named
+            .filter(|name| here.is_none() || !is_here(name))
+            .or(here)?;
         Some(Self {
             project,
-            channel: named.or(here)?,
+            channel,
+            name: name_here
+                .filter(|_| Some(channel) == here)
+                .map(|name| format!("#{name}")),
             events: words.collect(),
         })
     }
 
-    /// The names of the events; none if the default is wanted. Or the first word that is unknown.
+    /// The names of the events, none for the default again; nothing if they stay as they are. Or the first word that is unknown.
     fn events(&self) -> Result<Option<Vec<&'static str>>, &'a str> {
+        if let [word] = self.events[..]
+            && word.eq_ignore_ascii_case("default")
+        {
+            return Ok(Some(Vec::new()));
+        }
         let events = self.events.iter().map(|word| {
             let name = word.to_lowercase().replace('-', "_");
             let found = EVENTS.iter().find(|event| event.name == name);
@@ -178,36 +212,37 @@ fn channel_of(word: &str) -> Option<&str> {
 }
 
 /// What the database refuses, in words for the user.
-fn refused(error: Error, asked: &Asked, slash: &str) -> Result<Reply, Error> {
+fn refused(outcome: &str, asked: &Asked, slash: &str) -> Reply {
     let (project, channel) = (shown(asked.project), followed::channel(asked.channel));
-    let code_of = |code: &SqlState| error.has_code(code);
-    let text = if code_of(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION) {
-        ":link: Link your GitLab account to Slack first: in GitLab, User settings, Integration accounts.".to_owned()
-    } else if code_of(&SqlState::INSUFFICIENT_PRIVILEGE) {
-        format!(
+    let list = code(&format!("{slash} subscriptions"));
+    Reply::new(match outcome {
+        "not_linked" => {
+            ":link: Link your GitLab account to Slack first: in GitLab, User settings, Integration accounts.".to_owned()
+        }
+        "not_allowed" => format!(
             ":no_entry: There is no project {project} that you maintain. Check the path, or ask a maintainer of the project."
-        )
-    } else if code_of(&SqlState::NO_DATA_FOUND) {
-        format!(
-            ":grey_question: {channel} does not follow {project}. {} lists what channels follow.",
-            code(&format!("{slash} subscriptions"))
-        )
-    } else if code_of(&SqlState::INVALID_PARAMETER_VALUE) {
-        format!(
-            "{channel} is not a channel, or not every event is one of a project.\n{}",
-            usage(slash)
-        )
-    } else if code_of(&SqlState::PROGRAM_LIMIT_EXCEEDED) {
-        format!(
-            ":no_entry: Ten channels of this workspace follow {project} already. {} lists them.",
-            code(&format!("{slash} subscriptions"))
-        )
-    } else if code_of(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) {
-        "The app is not installed in this workspace any more.".to_owned()
-    } else {
+        ),
+        "not_subscribed" => format!(
+            ":grey_question: {channel} does not follow {project}. {list} lists what channels follow."
+        ),
+        "too_many" => format!(
+            ":no_entry: Ten channels of this workspace follow {project} already. {list} lists them."
+        ),
+        "not_installed" => "The app is not installed in this workspace any more.".to_owned(),
+        other => format!(":no_entry: The database refused it: {}.", code(other)),
+    })
+}
+
+/// A channel or an event that is none: nothing else that is given can be invalid.
+fn invalid(error: Error, asked: &Asked, slash: &str) -> Result<Reply, Error> {
+    if !error.has_code(&SqlState::INVALID_PARAMETER_VALUE) {
         return Err(error);
-    };
-    Ok(Reply::new(text))
+    }
+    Ok(Reply::new(format!(
+        "{} is not a channel, or not every event is one of a project.\n{}",
+        followed::channel(asked.channel),
+        usage(slash)
+    )))
 }
 
 fn shown(path: &str) -> String {
@@ -221,7 +256,7 @@ fn no_event(word: &str) -> String {
         .filter(|name| !name.starts_with("group_"));
     let names: Vec<&str> = names.collect();
     format!(
-        "{} is not an event of a project. These are: {}.",
+        "{} is not an event of a project. These are: {}; `default` is the usual ones.",
         code(&shorten(word, 50)),
         names.join(", ")
     )
@@ -243,6 +278,7 @@ mod tests {
         Given {
             slash: SlashCommand {
                 channel: channel.to_owned(),
+                channel_name: "here".to_owned(),
                 ..SlashCommand::default()
             },
             alias: alias.map(str::to_owned),
@@ -259,6 +295,10 @@ mod tests {
             (None, "", "C1", None),
             (Some("g/p"), "", "G1", Some(("g/p", "G1", ""))),
             (Some("g/p"), "#c", "D1", Some(("g/p", "#c", ""))),
+            // The channel in which it is typed has one name, its id.
+            (None, "g/p #here push", "C1", Some(("g/p", "C1", "push"))),
+            (None, "g/p #here-too", "C1", Some(("g/p", "#here-too", ""))),
+            (None, "g/p #here", "D1", Some(("g/p", "#here", ""))),
             (None, "g/p <#C2|see>", "C1", Some(("g/p", "C2", ""))),
             (
                 None,
@@ -291,6 +331,8 @@ mod tests {
         };
         assert_eq!(events("g/p"), Ok(None));
         assert_eq!(events("g/p Tag-Push"), Ok(Some(vec!["tag_push"])));
+        assert_eq!(events("g/p Default"), Ok(Some(Vec::new())));
+        assert_eq!(events("g/p push default"), Err("default".to_owned()));
         assert_eq!(events("g/p push all"), Err("all".to_owned()));
     }
 

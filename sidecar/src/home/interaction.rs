@@ -74,6 +74,7 @@ fn answer(
         user,
         user_name: interaction.user.username.clone(),
         channel: interaction.channel.id.clone(),
+        channel_name: String::new(),
         command: other.command.to_owned(),
         text: text.to_owned(),
         response_url: url.clone(),

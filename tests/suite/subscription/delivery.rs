@@ -67,8 +67,14 @@ fn what_waits_ends_with_the_subscription() -> Result<()> {
             "update lockstep_internal.slack_installation set encrypted_bot_access_token = null, encrypted_bot_access_token_iv = null where team_id = 'F'",
             "not_installed",
         ),
+        (
+            "archived",
+            "update projects set archived = true where id = 1",
+            "archived",
+        ),
     ] {
         let mut client = follower(&format!("subscription_wait_{name}"))?;
+        client.batch_execute("alter table projects add archived boolean")?;
         for _ in 0..2 {
             publish(&mut client, &push("refs/heads/main"))?;
         }
@@ -77,6 +83,14 @@ fn what_waits_ends_with_the_subscription() -> Result<()> {
         assert_eq!(
             outcomes(&mut client)?,
             format!("failed {expected}, failed {expected}"),
+            "{name}"
+        );
+        // Only what somebody has to repair is a failure.
+        let alarming = "select coalesce(lockstep.status_report() #>> '{failures,0,error}', '')";
+        let is_wanted = expected == "not_installed";
+        assert_eq!(
+            text(&mut client, alarming)?,
+            is_wanted.then_some(expected).unwrap_or_default(),
             "{name}"
         );
     }

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::concurrency::{pid_of, wait_until_blocked};
 use crate::database::cluster;
@@ -73,5 +73,69 @@ fn two_end_the_same_subscription_at_once() -> Result<()> {
         recorded(&mut client)?,
         "subscribed 1 F #f U3, unsubscribed 1 F #f"
     );
+    Ok(())
+}
+
+/// Who subscribes while the app is uninstalled finds no token, and leaves nothing behind.
+#[test]
+fn nothing_is_subscribed_while_the_app_is_uninstalled() -> Result<()> {
+    for (name, call) in [
+        (
+            "user",
+            "select outcome from lockstep_api.subscribe_slack_project('F', null, 'U3', 'group-1/p1', '#f')",
+        ),
+        (
+            "admin",
+            "select lockstep.subscribe_slack_channel(1, 'F', '#f')::text",
+        ),
+    ] {
+        let name = format!("subscription_uninstalling_{name}");
+        let mut client = world(&name)?;
+        let mut other = cluster()?.connect(&name)?;
+        let pid = pid_of(&mut other)?;
+        let mut first = cluster()?.connect(&name)?;
+        first.batch_execute("begin; select lockstep.uninstall_slack_workspace('F')")?;
+        let answer = thread::scope(|scope| -> Result<String> {
+            let waiting = scope.spawn(|| match text(&mut other, call) {
+                Ok(outcome) => outcome,
+                Err(error) => format!("{error:?}"),
+            });
+            wait_until_blocked(&mut client, pid)?;
+            first.batch_execute("commit")?;
+            waiting
+                .join()
+                .map_err(|_| anyhow::anyhow!("the session panicked"))
+        })?;
+        ensure!(
+            answer.contains("not_installed") || answer.contains("not installed"),
+            "{answer}"
+        );
+        assert_eq!(followed(&mut client)?, "");
+    }
+    Ok(())
+}
+
+/// Ten channels, and not one more because two sessions count at once.
+#[test]
+fn two_do_not_subscribe_more_channels_than_one() -> Result<()> {
+    let name = "subscription_eleventh";
+    let mut client = world(name)?;
+    for number in 0..9 {
+        subscribe(&mut client, "U3", "group-1/p1", &format!("#f{number}"))?;
+    }
+    let mut other = cluster()?.connect(name)?;
+    let pid = pid_of(&mut other)?;
+    let mut first = cluster()?.connect(name)?;
+    first.batch_execute("begin")?;
+    subscribe(&mut first, "U3", "group-1/p1", "#tenth")?;
+    let answer = thread::scope(|scope| -> Result<String> {
+        let waiting = scope.spawn(|| subscribe(&mut other, "U3", "group-1/p1", "#eleventh"));
+        wait_until_blocked(&mut client, pid)?;
+        first.batch_execute("commit")?;
+        waiting
+            .join()
+            .map_err(|_| anyhow::anyhow!("the session panicked"))?
+    })?;
+    assert_eq!(answer, "too_many");
     Ok(())
 }

@@ -62,6 +62,7 @@ impl Globex {
             team_id: Some(self.team.clone()),
             user_id: user.to_owned(),
             channel_id: channel.to_owned(),
+            channel_name: "news".to_owned(),
             ..Origin::default()
         };
         let stage = &self.scene.stage;
@@ -186,6 +187,25 @@ fn refusals_say_what_to_do_and_nothing_else() -> Result<()> {
         let answer = globex.say(user, words)?;
         ensure!(answer.contains(expected), "{words}: {answer}");
     }
+    // Another word for the default, and the channel by the name that Slack gives it.
+    globex.say(&bob, "subscribe group/one #news push")?;
+    let answer = globex.say(&bob, "subscribe group/one default")?;
+    ensure!(
+        answer.contains(&format!(
+            "<#{}> still follows `group/one`: pushes, tags",
+            globex.channel
+        )),
+        "{answer}"
+    );
+    let answer = globex.say(&bob, "unsubscribe group/one #news")?;
+    ensure!(answer.contains("no longer follows"), "{answer}");
+    // By its name from elsewhere, which nobody knows to be this channel before the first message.
+    globex.say_in(&bob, "D0123", "subscribe group/one #news")?;
+    globex.say(&bob, "subscribe group/one push")?;
+    let answer = globex.say(&bob, "unsubscribe group/one")?;
+    ensure!(answer.contains("no longer follows"), "{answer}");
+    let listed = globex.say(&bob, "subscriptions")?;
+    ensure!(listed.starts_with("No channel"), "{listed}");
     let answer = globex.say_in(&bob, "D0123", "subscribe group/one")?;
     ensure!(answer.contains("a conversation cannot follow"), "{answer}");
     globex.say(&bob, "subscribe group/one")?;
@@ -197,6 +217,11 @@ fn refusals_say_what_to_do_and_nothing_else() -> Result<()> {
     let client = &mut globex.scene.stage.client;
     let recorded =
         "select string_agg(change || ' ' || user_id, ',') from lockstep.slack_subscription_audit";
-    assert_eq!(text(client, recorded)?, format!("subscribed {bob}"));
+    assert_eq!(
+        text(client, recorded)?,
+        format!(
+            "subscribed {bob},changed {bob},unsubscribed {bob},subscribed {bob},subscribed {bob},unsubscribed {bob},unsubscribed {bob},subscribed {bob}"
+        )
+    );
     Ok(())
 }

@@ -56,6 +56,7 @@ fn each_event_goes_where_it_is_wanted() -> Result<()> {
     let untold = [
         "confidential_issue",
         "incident",
+        "alert",
         "confidential_note",
         "vulnerability",
     ];
@@ -170,6 +171,23 @@ fn what_holds_a_subscription_is_said() -> Result<()> {
     Ok(())
 }
 
+/// Naming the channel of another workspace does not keep its messages away.
+#[test]
+fn an_id_that_was_only_given_silences_nobody() -> Result<()> {
+    let mut client = world("subscription_given_id")?;
+    client.batch_execute("select lockstep.set_slack_notifications(1, '{\"channels\": \"C9\"}')")?;
+    follow(&mut client, 1, "F", "C9", "null")?;
+    let push = push("refs/heads/main");
+    assert_eq!(told(&mut client, &push)?, ["i1 C9 queued", "s1 C9 queued"]);
+    // Slack has told both that it is theirs.
+    client.batch_execute("update lockstep_internal.slack_channel set slack_id = 'C9'")?;
+    assert_eq!(
+        told(&mut client, &push)?,
+        ["i1 C9 queued", "s1 same_channel"]
+    );
+    Ok(())
+}
+
 /// An event is sent to a channel once, whichever ways lead there.
 #[test]
 fn a_channel_is_told_once() -> Result<()> {
@@ -203,6 +221,30 @@ fn a_channel_is_told_once() -> Result<()> {
             "s3 same_channel"
         ]
     );
+    // Without the token of its workspace, or while Slack does not take messages for the channel there, the others are notified.
+    let troubled = "insert into lockstep_internal.slack_channel_trouble (schema, integration_id, team_id, channel, error, since, last_at) values ('public', 1, 'A', '#c', 'not_in_channel', now(), now())";
+    for (change, back) in [
+        (
+            "set session_replication_role = replica;
+             update lockstep_internal.slack_installation set encrypted_bot_access_token = null, encrypted_bot_access_token_iv = null where team_id = 'A';
+             update slack_integrations set encrypted_bot_access_token = null, encrypted_bot_access_token_iv = null where team_id = 'A';
+             reset session_replication_role",
+            "select lockstep.install_slack_workspace('A', 'Acme', 'U1', 'BA', 'token', 'iv', '{commands,chat:write}')",
+        ),
+        (
+            troubled,
+            "delete from lockstep_internal.slack_channel_trouble",
+        ),
+    ] {
+        client.batch_execute(change)?;
+        let rows = told(&mut client, &push)?;
+        client.batch_execute(back)?;
+        assert_eq!(
+            rows.last().map(String::as_str),
+            Some("s3 #shared queued"),
+            "{change}"
+        );
+    }
     // Unless the integration does not tell it.
     client.batch_execute("update integrations set push_events = false where id = 1")?;
     assert_eq!(

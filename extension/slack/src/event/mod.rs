@@ -20,4 +20,4 @@ mod written;
 
 pub(crate) use recipients::{Waited, may_be_sent};
 pub(crate) use settings::{Trouble, channels_now, sweep_gone, troubles};
-pub(crate) use subscription::sweep_subscriptions;
+pub(crate) use subscription::{quiet_projects, sweep_subscriptions};

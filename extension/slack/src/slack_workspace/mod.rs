@@ -15,7 +15,7 @@ mod lookup;
 pub(crate) mod manager;
 
 pub(crate) use attach::{FEATURE, attach, detach};
-pub(crate) use host::{CLASS, Tables, check_max_rows, workspace};
+pub(crate) use host::{CLASS, Tables, check_max_rows, lock_team, workspace};
 pub(crate) use identical::{notes_left, release_notes, roll_back_notes, rows_adrift, settle};
 pub(crate) use lookup::{
     Destination, Token, allowed, ancestors, check_attached, destination_of, destinations,

@@ -35,18 +35,34 @@ fn words_of(events: &[String]) -> Vec<&'static str> {
     known.map(|event| event.words).collect()
 }
 
-/// A channel that was subscribed.
-pub(crate) struct Subscribed {
+/// What became of a request. If it was refused, only the outcome says so.
+pub(crate) struct Answered {
     pub(crate) path: String,
     pub(crate) channel: String,
-    /// The user-visible names of its events.
+    /// The user-visible names of the events that the channel gets.
     pub(crate) events: Vec<&'static str>,
-    /// `subscribed`, `changed` or `unchanged`.
+    /// `subscribed`, `changed`, `unchanged` or `unsubscribed`, else why not.
     pub(crate) outcome: String,
 }
 
+impl Answered {
+    fn of(row: &Row, events: &[String]) -> Result<Self, Error> {
+        Ok(Self {
+            path: row
+                .try_get::<_, Option<String>>("path")?
+                .unwrap_or_default(),
+            channel: row
+                .try_get::<_, Option<String>>("channel")?
+                .unwrap_or_default(),
+            events: words_of(events),
+            outcome: row.try_get("outcome")?,
+        })
+    }
+}
+
 impl SlackDatabase {
-    /// Subscribes a channel to a project for a user. Without events they stay as they are, which is the default at first.
+    /// Subscribes a channel to a project for a user. Without events they stay as they are, which is the default at first; no event is
+    /// the default again.
     pub(crate) async fn subscribe(
         &self,
         tenant: Tenant<'_>,
@@ -54,7 +70,7 @@ impl SlackDatabase {
         project: &str,
         channel: &str,
         events: Option<&[&str]>,
-    ) -> Result<Subscribed, Error> {
+    ) -> Result<Answered, Error> {
         let statement = "
             select path, channel, events, outcome from lockstep_api.subscribe_slack_project($1, $2, $3, $4, $5, $6, $7)";
         let row = self
@@ -71,15 +87,11 @@ impl SlackDatabase {
                 ],
             )
             .await?;
-        Ok(Subscribed {
-            path: row.try_get(0)?,
-            channel: row.try_get(1)?,
-            events: words_of(&row.try_get::<_, Vec<String>>(2)?),
-            outcome: row.try_get(3)?,
-        })
+        let events: Option<Vec<String>> = row.try_get("events")?;
+        Answered::of(&row, &events.unwrap_or_default())
     }
 
-    /// Ends a subscription for a user; returns the project's path and the channel.
+    /// Ends a subscription for a user.
     pub(crate) async fn unsubscribe(
         &self,
         tenant: Tenant<'_>,
@@ -87,9 +99,9 @@ impl SlackDatabase {
         project: &str,
         channel: &str,
         is_manager: bool,
-    ) -> Result<(String, String), Error> {
+    ) -> Result<Answered, Error> {
         let statement = "
-            select path, channel from lockstep_api.unsubscribe_slack_project($1, $2, $3, $4, $5, $6, $7)";
+            select path, channel, outcome from lockstep_api.unsubscribe_slack_project($1, $2, $3, $4, $5, $6, $7)";
         let row = self
             .ask_one(
                 statement,
@@ -104,7 +116,7 @@ impl SlackDatabase {
                 ],
             )
             .await?;
-        Ok((row.try_get(0)?, row.try_get(1)?))
+        Answered::of(&row, &[])
     }
 
     /// What a workspace's channels follow.

@@ -85,6 +85,8 @@ pub(crate) struct SlashCommand {
     pub(crate) user: String,
     pub(crate) user_name: String,
     pub(crate) channel: String,
+    /// Without its #; of a private channel no name.
+    pub(crate) channel_name: String,
     pub(crate) command: String,
     pub(crate) text: String,
     pub(crate) response_url: Option<String>,
@@ -92,13 +94,14 @@ pub(crate) struct SlashCommand {
     pub(crate) trigger: Option<String>,
 }
 
-/// Nine of thirteen or more fields; the others are not decoded.
-const USED_FIELDS: [&[u8]; 9] = [
+/// Ten of thirteen or more fields; the others are not decoded.
+const USED_FIELDS: [&[u8]; 10] = [
     b"team_id=",
     b"enterprise_id=",
     b"user_id=",
     b"user_name=",
     b"channel_id=",
+    b"channel_name=",
     b"command=",
     b"text=",
     b"response_url=",
@@ -121,6 +124,7 @@ impl SlashCommand {
                 "user_id" => command.user = value,
                 "user_name" => command.user_name = value,
                 "channel_id" => command.channel = value,
+                "channel_name" => command.channel_name = value,
                 "command" => command.command = value,
                 "text" => command.text = value,
                 "response_url" => command.response_url = Some(value),

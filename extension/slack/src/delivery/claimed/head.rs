@@ -3,7 +3,7 @@
 use super::subject;
 use crate::delivery::channel::Locked;
 use crate::error::Result;
-use crate::event::{Waited, may_be_sent};
+use crate::event::{Waited, may_be_sent, quiet_projects};
 use crate::slack_workspace::{Destination, ancestors, destinations, with_token};
 use crate::subscription;
 use lockstep_server::kept;
@@ -163,29 +163,37 @@ fn heirs(
     }
 }
 
-/// The subscriptions that there still are, each with its workspace, and the workspaces that have the app.
+/// The subscriptions that there still are, the workspaces that have the app, and the projects of which nobody is notified now.
 struct Subscribed {
-    teams: BTreeMap<i64, String>,
+    /// By id: workspace and project.
+    places: BTreeMap<i64, (String, i64)>,
     with_token: BTreeSet<String>,
+    quiet: BTreeMap<i64, &'static str>,
 }
 
 impl Subscribed {
     fn look_up(schema: &str, firsts: &[First]) -> Result<Self> {
         let ids = firsts.iter().filter_map(|it| it.head.subscription);
         let ids: BTreeSet<i64> = ids.collect();
-        let teams = subscription::teams(&ids.into_iter().collect::<Vec<i64>>())?;
-        let with_token = with_token(schema, teams.values().map(String::as_str))?;
-        Ok(Self { teams, with_token })
+        let places = subscription::places(&ids.into_iter().collect::<Vec<i64>>())?;
+        let teams = places.values().map(|(team, _)| team.as_str());
+        Ok(Self {
+            with_token: with_token(schema, teams)?,
+            quiet: quiet_projects(schema, places.values().map(|(_, project)| *project))?,
+            places,
+        })
     }
 
     /// Why a delivery to a channel of that workspace cannot be sent, if so.
     fn trouble(&self, subscription: i64, team: Option<&str>) -> Option<&'static str> {
-        let found = self.teams.get(&subscription);
-        let Some(found) = found.filter(|found| Some(found.as_str()) == team) else {
+        let found = self.places.get(&subscription);
+        let Some((found, project)) = found.filter(|(found, _)| Some(found.as_str()) == team) else {
             return Some("unsubscribed");
         };
-        let is_installed = self.with_token.contains(found);
-        (!is_installed).then_some("not_installed")
+        match self.with_token.contains(found) {
+            true => self.quiet.get(project).copied(),
+            false => Some("not_installed"),
+        }
     }
 }
 

@@ -357,6 +357,14 @@ fn write_subscriptions(delivered: &[&Own], failed: &[&Own]) -> Result<()> {
         Some((it.subscription?, error, it.given.needed.as_deref()))
     });
     let (delivered, failed): (Vec<i64>, Vec<_>) = (delivered.collect(), failed.collect());
+    let failing = failed.iter().map(|it| it.0);
+    subscription::lock(
+        &delivered
+            .iter()
+            .copied()
+            .chain(failing)
+            .collect::<Vec<i64>>(),
+    )?;
     subscription::end_troubles(&delivered)?;
     subscription::note_troubles(&failed)
 }

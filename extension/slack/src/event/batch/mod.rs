@@ -4,6 +4,7 @@
 mod decided;
 mod handle;
 mod same_channel;
+mod unreached;
 mod write;
 
 pub(super) use decided::{Answer, Outcome, Received};

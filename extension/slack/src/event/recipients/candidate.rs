@@ -21,6 +21,22 @@ pub(crate) enum By {
     Subscription(i64),
 }
 
+impl By {
+    pub(crate) fn integration(&self) -> Option<i64> {
+        match *self {
+            Self::Integration(id) => Some(id),
+            Self::Subscription(_) => None,
+        }
+    }
+
+    pub(crate) fn subscription(&self) -> Option<i64> {
+        match *self {
+            Self::Integration(_) => None,
+            Self::Subscription(id) => Some(id),
+        }
+    }
+}
+
 /// An integration in one workspace, or a subscription.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
@@ -63,17 +79,11 @@ impl Candidate {
     }
 
     pub(crate) fn integration(&self) -> Option<i64> {
-        match self.by {
-            By::Integration(id) => Some(id),
-            By::Subscription(_) => None,
-        }
+        self.by.integration()
     }
 
     pub(crate) fn subscription(&self) -> Option<i64> {
-        match self.by {
-            By::Integration(_) => None,
-            By::Subscription(id) => Some(id),
-        }
+        self.by.subscription()
     }
 
     /// The application has no switch for some kinds: an integration's settings name them.

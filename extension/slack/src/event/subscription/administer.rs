@@ -1,11 +1,11 @@
 //! Subscriptions as administrators see and change them.
 
 use super::kind::{channel, events, kinds};
-use super::listed::{list, project};
+use super::listed::{allowed, list, project};
 use crate::error::{OrRaise, Result, SlackError, SubscriptionError, required};
 use crate::event::read::Kind;
 use crate::event::tables::Tables;
-use crate::slack_workspace::with_token;
+use crate::slack_workspace::{self, lock_team, with_token};
 use crate::subscription::{self, Place};
 use pgrx::prelude::*;
 
@@ -45,6 +45,7 @@ fn subscribe(
         let column = "project_id";
         return Err(SlackError::NoSuchOwner { column, id }.into());
     };
+    lock_team(&tables, team);
     if !with_token(schema, [team].into_iter())?.contains(team) {
         let team = team.to_owned();
         return Err(SubscriptionError::NoApp { team }.into());
@@ -55,14 +56,12 @@ fn subscribe(
         team,
         channel: &channel,
     };
-    let (subscription, _) = subscription::write(place, events.as_deref(), None)?;
-    subscription.ok_or_else(|| {
-        SubscriptionError::Busy {
-            project: path,
-            channel: channel.clone(),
-        }
-        .into()
-    })
+    let written = subscription::write(place, events.as_deref(), None)?;
+    let (subscription, _) = written.ok_or_else(|| SubscriptionError::Busy {
+        project: path,
+        channel: channel.clone(),
+    })?;
+    Ok(subscription.id)
 }
 
 /// Ends a subscription.
@@ -71,7 +70,7 @@ create function lockstep.unsubscribe_slack_channel(project_id bigint, team_id te
 returns boolean language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.unsubscribe_slack_channel(bigint, text, text, text) is
-  'ends the subscription of a channel to a project, by the channel''s name or id; what waits for it is not sent; returns whether there was one';
+  'ends the subscription of a channel to a project, under the channel''s name and its id; what waits for it is not sent; returns whether there was one';
 revoke execute on function lockstep.unsubscribe_slack_channel(bigint, text, text, text) from public;
 grant execute on function lockstep.unsubscribe_slack_channel(bigint, text, text, text) to lockstep_admin;
 "#)]
@@ -91,6 +90,9 @@ fn unsubscribe_slack_channel(
 /// The project, or its table's attachment, may be gone.
 fn unsubscribe(project: i64, team: &str, given: &str, schema: &str) -> Result<bool> {
     lockstep_server::host::check_schema(schema)?;
+    if let Ok(tables) = slack_workspace::Tables::attached(schema) {
+        lock_team(&tables, team);
+    }
     let channel = channel(given)?;
     let place = Place {
         schema,
@@ -98,10 +100,7 @@ fn unsubscribe(project: i64, team: &str, given: &str, schema: &str) -> Result<bo
         team,
         channel: &channel,
     };
-    match subscription::find(place)? {
-        Some(found) => subscription::remove(schema, found.id, None),
-        None => Ok(false),
-    }
+    subscription::remove(schema, &subscription::find(place)?, None)
 }
 
 /// Lists subscriptions.
@@ -142,8 +141,12 @@ fn slack_subscriptions(
     ),
 > {
     let schema = required(schema, "schema");
-    let listed = || list(&Tables::attached(schema)?, project_id, team_id, None);
-    TableIterator::new(listed().or_raise().into_iter().map(|it| {
+    let listed = || -> Result<_> {
+        let listed = list(&Tables::attached(schema)?, project_id, team_id, None)?;
+        let allowed = allowed(schema, &listed)?;
+        Ok(listed.into_iter().zip(allowed))
+    };
+    TableIterator::new(listed().or_raise().map(|(it, is_allowed)| {
         let subscription = it.subscription;
         let events = kinds(&subscription.events).into_iter().map(Kind::name);
         let (workspace, user) = match subscription.by {
@@ -166,7 +169,7 @@ fn slack_subscriptions(
             events.collect(),
             workspace,
             user,
-            it.is_allowed,
+            is_allowed,
             subscription.since,
             it.state,
             error,

@@ -1,17 +1,17 @@
 //! What a subscription names: kinds of events, and a channel.
 
-use crate::error::Result;
+use crate::error::{Result, ServerError};
 use crate::event::read::{KINDS, Kind};
 use crate::event::settings::{channels, setting, short};
 use serde_json::Value;
 
-/// Without a choice: what everybody who can see the project may see, and GitLab has a switch for. An incident may be confidential,
-/// and its event does not say so.
+/// Without a choice: what GitLab has a switch for and shows to reporters. In a private project guests do not see all of it: who
+/// subscribes decides. An incident may be confidential, and its event does not say so; alerts are for developers.
 fn is_default(kind: Kind) -> bool {
     is_possible(kind)
         && kind.column().is_some()
         && !kind.is_confidential()
-        && kind != Kind::Incident
+        && !matches!(kind, Kind::Incident | Kind::Alert)
 }
 
 /// Only projects are followed.
@@ -31,7 +31,10 @@ pub(super) fn kinds(events: &[String]) -> Vec<Kind> {
 
 /// The names of these events as they are stored, in a fixed order. An empty list is the default.
 pub(super) fn events(given: Vec<Option<String>>) -> Result<Vec<String>> {
-    let given: Vec<String> = given.into_iter().flatten().collect();
+    let given: Option<Vec<String>> = given.into_iter().collect();
+    let given = given.ok_or(ServerError::NullArgument {
+        name: "an element of events",
+    })?;
     let given: Vec<&str> = given.iter().map(|name| name.trim()).collect();
     let possible: Vec<Kind> = KINDS.into_iter().filter(|it| is_possible(*it)).collect();
     let is_known = |name: &str| possible.iter().any(|kind| kind.name() == name);

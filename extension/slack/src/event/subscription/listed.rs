@@ -18,8 +18,7 @@ pub(super) struct Listed {
     pub(super) path: Option<String>,
     /// `active`, or why nothing is sent.
     pub(super) state: &'static str,
-    /// Whether the user who subscribed could do it now; None if it was an administrator.
-    pub(super) is_allowed: Option<bool>,
+    scope: Option<Scope>,
 }
 
 /// Those of a project, of a workspace, or all.
@@ -31,15 +30,13 @@ pub(super) fn list(
 ) -> Result<Vec<Listed>> {
     let schema = tables.schema.as_str();
     let found = subscription::list(schema, project, team, most)?;
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
     let projects: BTreeSet<i64> = found.iter().map(|it| it.project).collect();
     let projects: Vec<i64> = projects.into_iter().collect();
     let teams = with_token(schema, found.iter().map(|it| it.team.as_str()))?;
     let (scopes, paths) = look_up(tables, &projects);
-    let asked = |it: &Subscription| asked(it.by.as_ref()?, it.project, scopes.get(&it.project)?);
-    let holding = match Accounts::find(schema)? {
-        Some(accounts) => accounts.holding(found.iter().filter_map(asked).collect()),
-        None => BTreeSet::new(),
-    };
     let listed = |it: Subscription| Listed {
         path: paths.get(&it.project).cloned(),
         state: match scopes.get(&it.project).map(Scope::quiet) {
@@ -48,13 +45,32 @@ pub(super) fn list(
             Some(None) if !teams.contains(&it.team) => Reason::NotInstalled.name(),
             Some(None) => "active",
         },
-        is_allowed: it
-            .by
-            .is_some()
-            .then(|| asked(&it).is_some_and(|it| holding.contains(&it))),
+        scope: scopes.get(&it.project).cloned(),
         subscription: it,
     };
     Ok(found.into_iter().map(listed).collect())
+}
+
+/// Of each, whether the user who subscribed could do it now; None if it was an administrator.
+pub(super) fn allowed(schema: &str, listed: &[Listed]) -> Result<Vec<Option<bool>>> {
+    let asked = |it: &Listed| {
+        let subscription = &it.subscription;
+        asked(
+            subscription.by.as_ref()?,
+            subscription.project,
+            it.scope.as_ref()?,
+        )
+    };
+    let all: BTreeSet<Asked> = listed.iter().filter_map(asked).collect();
+    let holding = match Accounts::find(schema)? {
+        Some(accounts) if !all.is_empty() => accounts.holding(all),
+        _ => BTreeSet::new(),
+    };
+    let is_allowed = |it: &Listed| asked(it).is_some_and(|it| holding.contains(&it));
+    let listed = listed.iter();
+    Ok(listed
+        .map(|it| it.subscription.by.is_some().then(|| is_allowed(it)))
+        .collect())
 }
 
 /// The role that a user must have to follow the project.

@@ -7,8 +7,8 @@ use crate::error::{OrRaise, Result, SubscriptionError, required};
 use crate::event::read::Kind;
 use crate::event::settings::short;
 use crate::event::tables::Tables;
-use crate::slack_workspace::{check_max_rows, project_of_path, with_token, workspace};
-use crate::subscription::{self, Place, Subscriber, Written};
+use crate::slack_workspace::{check_max_rows, lock_team, project_of_path, with_token, workspace};
+use crate::subscription::{self, Place, Subscriber};
 use pgrx::prelude::*;
 
 /// Users subscribe so many channels of a workspace to a project, as many as an integration has for an event.
@@ -22,7 +22,7 @@ returns table (path text, channel text, events text[], outcome text)
 language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.subscribe_slack_project(text, text, text, text, text, text[], text) is
-  'lets a channel of a Slack workspace follow a project, by its current or former path, for a user whose linked account maintains it: subscribed, changed, unchanged. Without that right the answer is the same whether there is such a project or not';
+  'lets a channel of a Slack workspace follow a project, by its current or former path, for a user whose linked account maintains it: subscribed, changed, unchanged; else not_installed, not_linked, not_allowed or too_many, with nulls. Without that right the answer is the same whether there is such a project or not';
 revoke execute on function lockstep_api.subscribe_slack_project(text, text, text, text, text, text[], text) from public;
 "#)]
 #[allow(clippy::type_complexity)]
@@ -37,9 +37,9 @@ fn subscribe_slack_project(
 ) -> TableIterator<
     'static,
     (
-        name!(path, String),
-        name!(channel, String),
-        name!(events, Vec<&'static str>),
+        name!(path, Option<String>),
+        name!(channel, Option<String>),
+        name!(events, Option<Vec<&'static str>>),
         name!(outcome, &'static str),
     ),
 > {
@@ -58,11 +58,11 @@ fn subscribe_slack_project(
 #[pg_extern(sql = r#"
 create function lockstep_api.unsubscribe_slack_project(team_id text, enterprise_id text, user_id text, project text, channel text,
   is_manager boolean default false, schema text default 'public')
-returns table (path text, channel text)
+returns table (path text, channel text, outcome text)
 language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.unsubscribe_slack_project(text, text, text, text, text, boolean, text) is
-  'ends the subscription of a channel of a Slack workspace to a project, for the user who made it, a maintainer with a linked account, or any, if is_manager';
+  'ends the subscription of a channel of a Slack workspace to a project, for the user who made it, a maintainer with a linked account, or any, if is_manager: unsubscribed; else not_subscribed or not_allowed, with nulls';
 revoke execute on function lockstep_api.unsubscribe_slack_project(text, text, text, text, text, boolean, text) from public;
 "#)]
 fn unsubscribe_slack_project(
@@ -73,7 +73,14 @@ fn unsubscribe_slack_project(
     channel: Option<&str>,
     is_manager: Option<bool>,
     schema: Option<&str>,
-) -> TableIterator<'static, (name!(path, String), name!(channel, String))> {
+) -> TableIterator<
+    'static,
+    (
+        name!(path, Option<String>),
+        name!(channel, Option<String>),
+        name!(outcome, &'static str),
+    ),
+> {
     let user = required(user_id, "user_id");
     let path = required(project, "project");
     let given = required(channel, "channel");
@@ -148,7 +155,14 @@ struct Request {
     by: Subscriber,
 }
 
-type Subscribed = (String, String, Vec<&'static str>, &'static str);
+/// Path, channel, events, and how it ended.
+type Subscribed = (
+    Option<String>,
+    Option<String>,
+    Option<Vec<&'static str>>,
+    &'static str,
+);
+type Unsubscribed = (Option<String>, Option<String>, &'static str);
 
 impl Request {
     fn of(
@@ -175,72 +189,62 @@ impl Request {
         given: &str,
         given_events: Option<Vec<Option<String>>>,
     ) -> Result<Subscribed> {
+        let refused = |outcome| Ok((None, None, None, outcome));
         let schema = self.tables.schema.as_str();
         let channel = channel(given)?;
         let events = given_events.map(events).transpose()?;
+        // Uninstalling takes it, too, and finds the subscription or leaves no token; and the number of channels stays what it is.
+        lock_team(&self.tables, &self.team);
         if !with_token(schema, [self.team.as_str()].into_iter())?.contains(&self.team) {
-            let team = self.team.clone();
-            return Err(SubscriptionError::NoApp { team }.into());
+            return refused("not_installed");
         }
         let accounts = Accounts::find(schema)?;
         let accounts = accounts.filter(|it| it.is_linked(&self.by.workspace, &self.by.user));
-        let accounts = accounts.ok_or(SubscriptionError::NotLinked)?;
+        let Some(accounts) = accounts else {
+            return refused("not_linked");
+        };
         let Some((id, path)) = self.maintained(&accounts, path) else {
-            let project = short(path);
-            return Err(SubscriptionError::NotAllowed { project }.into());
+            return refused("not_allowed");
         };
         let place = self.place(id, &channel);
-        let is_new = subscription::find(place)?.is_none();
+        let is_new = subscription::find(place)?.is_empty();
         if is_new && subscription::count(schema, id, &self.team)? >= MOST_CHANNELS {
-            return Err(SubscriptionError::TooMany {
-                project: path,
-                most: MOST_CHANNELS,
-            }
-            .into());
+            return refused("too_many");
         }
-        let (subscription, written) =
-            subscription::write(place, events.as_deref(), Some(&self.by))?;
-        if subscription.is_none() {
+        let Some((it, written)) = subscription::write(place, events.as_deref(), Some(&self.by))?
+        else {
             let project = path;
             return Err(SubscriptionError::Busy { project, channel }.into());
-        }
-        let events = match written {
-            Written::Unchanged => subscription::find(place)?.map(|it| it.events),
-            Written::Subscribed | Written::Changed => events,
         };
-        let kinds = kinds(&events.unwrap_or_default());
-        let names = kinds.into_iter().map(Kind::name).collect();
-        Ok((path, channel, names, written.name()))
+        let names = kinds(&it.events).into_iter().map(Kind::name).collect();
+        Ok((Some(path), Some(it.channel), Some(names), written.name()))
     }
 
-    fn unsubscribe(&self, path: &str, given: &str, is_manager: bool) -> Result<(String, String)> {
+    fn unsubscribe(&self, path: &str, given: &str, is_manager: bool) -> Result<Unsubscribed> {
+        let refused = |outcome| Ok((None, None, outcome));
         let schema = self.tables.schema.as_str();
         let channel = channel(given)?;
-        let missing = || SubscriptionError::NotSubscribed {
-            project: short(path),
-            channel: channel.clone(),
+        let Some(id) = project_of_path(&self.tables, path) else {
+            return refused("not_subscribed");
         };
-        let id = project_of_path(&self.tables, path).ok_or_else(missing)?;
+        lock_team(&self.tables, &self.team);
         let found = subscription::find(self.place(id, &channel))?;
-        let found = found.ok_or_else(missing)?;
-        let is_allowed = is_manager || found.by.as_ref() == Some(&self.by) || {
+        let Some(first) = found.first() else {
+            return refused("not_subscribed");
+        };
+        let is_own = found.iter().all(|it| it.by.as_ref() == Some(&self.by));
+        let is_allowed = is_manager || is_own || {
             let accounts = Accounts::find(schema)?;
             accounts.is_some_and(|it| self.maintained(&it, path).is_some())
         };
         if !is_allowed {
-            return Err(SubscriptionError::NotSubscriber {
-                project: short(path),
-                channel,
-            }
-            .into());
+            return refused("not_allowed");
         }
-        match subscription::remove(schema, found.id, Some(&self.by))? {
-            true => {
-                let path = project(&self.tables, id).map_or_else(|| short(path), |(_, path)| path);
-                Ok((path, found.channel))
-            }
-            false => Err(missing().into()),
+        if !subscription::remove(schema, &found, Some(&self.by))? {
+            return refused("not_subscribed");
         }
+        let path = project(&self.tables, id).map_or_else(|| short(path), |(_, path)| path);
+        Ok((Some(path), Some(first.channel.clone()), "unsubscribed"))
     }
 
     /// The project of that path and its current path, if the user's linked account maintains it.

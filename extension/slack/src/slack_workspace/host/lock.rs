@@ -4,6 +4,7 @@
 //! A statement that does not know its teams beforehand (a plain UPDATE has locked its first row before any trigger sees it) takes
 //! the table's lock instead, which the others share: it waits for them and they for it, while nobody holds a row.
 
+use super::known::Tables;
 use lockstep_server::lock::{self, Kind};
 use pgrx::pg_sys::{ExclusiveLock, ShareLock};
 
@@ -42,6 +43,11 @@ pub(crate) fn teams<'a>(table: u32, teams: impl IntoIterator<Item = &'a str>) ->
         lock::take(TEAM, table, hash, ExclusiveLock);
     }
     has_all
+}
+
+/// Taken to write what belongs to a team besides its rows.
+pub(crate) fn team(tables: &Tables, team: &str) {
+    teams(tables.slack.oid, [team]);
 }
 
 /// Whether the transaction already writes that team.

@@ -10,6 +10,7 @@ mod tables;
 mod workspace;
 
 pub(crate) use known::{NOTE, Tables, tables_of};
+pub(crate) use lock::team as lock_team;
 pub(crate) use owner::{CLASS, Kind, Owner, event_columns};
 pub(crate) use statements::{SHARED, Statements, by_index, owner_or};
 pub(crate) use tables::{Host, LINKS, SLACK};
