@@ -90,7 +90,10 @@ fn what_waits_ends_with_the_subscription() -> Result<()> {
         let is_wanted = expected == "not_installed";
         assert_eq!(
             text(&mut client, alarming)?,
-            is_wanted.then_some(expected).unwrap_or_default(),
+            match is_wanted {
+                true => expected,
+                false => "",
+            },
             "{name}"
         );
     }
