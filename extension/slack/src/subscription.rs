@@ -296,15 +296,11 @@ impl Subscription {
 
 /// Those that follow these projects, by id.
 pub(crate) fn of_projects(schema: &str, projects: &[i64]) -> Result<Vec<Subscription>> {
-    let mut found = Vec::new();
-    if !projects.is_empty() {
-        let arguments = [datum(schema), keys_argument(projects)];
-        STATEMENTS.with(|own| {
-            own.of_projects
-                .rows(&arguments, |row| found.push(Subscription::read(row)))
-        })?;
+    if projects.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(found)
+    let arguments = [datum(schema), keys_argument(projects)];
+    read(|own| &own.of_projects, &arguments, Subscription::read)
 }
 
 /// Those of a project, of a workspace, or all.
@@ -345,22 +341,14 @@ pub(crate) fn places(subscriptions: &[i64]) -> Result<BTreeMap<i64, (String, i64
 
 /// The projects that anybody follows.
 pub(crate) fn projects(schema: &str) -> Result<Vec<i64>> {
-    let mut projects = Vec::new();
-    STATEMENTS.with(|own| {
-        own.projects
-            .rows(&[datum(schema)], |row| projects.extend(row.get::<i64>(1)))
-    })?;
-    Ok(projects)
+    let number = |row: &Answer| row.get(1).unwrap_or_default();
+    read(|own| &own.projects, &[datum(schema)], number)
 }
 
 /// The workspaces that follow anything.
 pub(crate) fn followers(schema: &str) -> Result<Vec<String>> {
-    let mut teams = Vec::new();
-    STATEMENTS.with(|own| {
-        own.followers
-            .rows(&[datum(schema)], |row| teams.extend(row.get::<String>(1)))
-    })?;
-    Ok(teams)
+    let team = |row: &Answer| row.get(1).unwrap_or_default();
+    read(|own| &own.followers, &[datum(schema)], team)
 }
 
 /// How many channels of a workspace follow a project.
@@ -424,18 +412,13 @@ pub(crate) fn write(
 
 /// The subscriptions of a channel, by its name or its id: several if it was subscribed by both before they were known to be the same.
 pub(crate) fn find(place: Place) -> Result<Vec<Subscription>> {
-    let mut found = Vec::new();
     let arguments = [
         datum(place.schema),
         datum(place.project),
         datum(place.team),
         datum(place.channel),
     ];
-    STATEMENTS.with(|own| {
-        own.find
-            .rows(&arguments, |row| found.push(Subscription::read(row)))
-    })?;
-    Ok(found)
+    read(|own| &own.find, &arguments, Subscription::read)
 }
 
 /// Returns whether any of them was still there.
@@ -475,13 +458,8 @@ pub(crate) fn remove_of_projects(schema: &str, projects: &[i64]) -> Result<u64> 
 
 /// Those whose channels Slack does not take messages for, the latest failures first.
 pub(crate) fn troubled(schema: &str, most: i64) -> Result<Vec<Subscription>> {
-    let mut found = Vec::new();
     let arguments = [datum(schema), datum(most)];
-    STATEMENTS.with(|own| {
-        own.troubled
-            .rows(&arguments, |row| found.push(Subscription::read(row)))
-    })?;
-    Ok(found)
+    read(|own| &own.troubled, &arguments, Subscription::read)
 }
 
 /// Those of these whose channels Slack does not take messages for.
@@ -524,6 +502,17 @@ pub(crate) fn end_troubles(subscriptions: &[i64]) -> Result<()> {
         STATEMENTS.with(|own| own.end_trouble.run(&arguments))?;
     }
     Ok(())
+}
+
+/// What a statement finds, in its order.
+fn read<T>(
+    statement: fn(&Own) -> &OwnStatement,
+    arguments: &[pg_sys::Datum],
+    of: impl Fn(&Answer) -> T,
+) -> Result<Vec<T>> {
+    let mut found = Vec::new();
+    STATEMENTS.with(|own| statement(own).rows(arguments, |row| found.push(of(row))))?;
+    Ok(found)
 }
 
 fn id(statement: &OwnStatement, arguments: &[Option<pg_sys::Datum>]) -> Result<Option<i64>> {
