@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code)]
 
-use super::definition::Condition;
+use super::condition::Condition;
 use crate::error::{CacheColumnError, Result};
 use lockstep_server::host::Column;
 use lockstep_server::row::Row;

@@ -1,6 +1,7 @@
-//! A cache column's definition ([`definition`]), which source rows match ([`matching`]), and the triggers that it needs
+//! A cache column's definition ([`definition`], [`condition`]), which source rows match ([`matching`]), and the triggers that it needs
 //! ([`triggers`], [`trigger`]).
 
+mod condition;
 mod definition;
 mod matching;
 mod trigger;
