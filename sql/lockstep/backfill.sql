@@ -106,6 +106,9 @@ select r.id as run, r.job, r.target_table, r.status,
        case
          when r.status <> 'running' then r.held_by
          when w.pids = '{}' and r.workers_asked_at > pg_catalog.clock_timestamp() - interval '5 seconds' then 'its workers start'
+         -- Set where the library is preloaded.
+         when w.pids = '{}' and r.workers > 0 and pg_catalog.current_setting('lockstep.resume_backfills', true) = 'on'
+           then 'no worker: the launcher resumes the run within a minute, or call lockstep.resume_backfill'
          when w.pids = '{}' and r.workers > 0 then 'no worker: a sidecar or pg_cron resumes the run, or call lockstep.resume_backfill'
          when w.pids = '{}' then 'no worker: call lockstep.resume_backfill'
          else n.held_by

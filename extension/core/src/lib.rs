@@ -69,8 +69,9 @@ pgrx::extension_sql_file!(
     finalize
 );
 
-/// Called once, when a backend loads the library.
+/// Called once, when a backend loads the library, or when the server starts, if it is preloaded.
 #[pgrx::pg_guard]
 extern "C-unwind" fn _PG_init() {
     lockstep_server::init(c"lockstep", transaction::AT_END);
+    backfill::register_launcher();
 }

@@ -39,13 +39,11 @@ impl Catalog {
 
     /// Reads each row about a table, in the order of the index.
     pub(crate) fn each(&self, table: u32, mut read: impl FnMut(&Entry)) {
-        // SAFETY: catalog, index and column are PostgreSQL's own; the column is an OID, which the function compares. Everything
-        // opened is closed, and each row is read before the next one is fetched. After an error, the abort closes what is left
-        // open.
+        let mut key = pg_sys::ScanKeyData::default();
+        // SAFETY: catalog, index and column are PostgreSQL's own; the column is an OID, which the function compares. After an
+        // error, the abort closes what is left open.
         unsafe {
             let lock = pg_sys::AccessShareLock as i32;
-            let catalog = pg_sys::table_open(Oid::from(self.oid), lock);
-            let mut key = pg_sys::ScanKeyData::default();
             pg_sys::ScanKeyInit(
                 &mut key,
                 self.column,
@@ -53,20 +51,8 @@ impl Catalog {
                 Oid::from(pg_sys::F_OIDEQ),
                 Datum::from(Oid::from(table)),
             );
-            let index = Oid::from(self.index);
-            let scan =
-                pg_sys::systable_beginscan(catalog, index, true, ptr::null_mut(), 1, &mut key);
-            loop {
-                let tuple = pg_sys::systable_getnext(scan);
-                if tuple.is_null() {
-                    break;
-                }
-                read(&Entry {
-                    tuple,
-                    descriptor: (*catalog).rd_att,
-                });
-            }
-            pg_sys::systable_endscan(scan);
+            let catalog = pg_sys::table_open(Oid::from(self.oid), lock);
+            each_of(catalog, Oid::from(self.index), &mut [key], &mut read);
             pg_sys::table_close(catalog, lock);
         }
     }
@@ -80,22 +66,51 @@ impl Catalog {
 }
 
 /// The only row of a catalog that another extension has added, if there is one.
-pub(crate) fn only_row<T>(name: &CStr, read: impl FnOnce(&Entry) -> Option<T>) -> Option<T> {
-    let oid = Oid::from(added(name)?);
+pub(crate) fn only_row<T>(name: &CStr, read: impl FnMut(&Entry) -> Option<T>) -> Option<T> {
+    every_row(Oid::from(added(name)?), read).into_iter().next()
+}
+
+/// What `read` makes of each row of a small catalog, except None.
+pub(crate) fn every_row<T>(catalog: Oid, mut read: impl FnMut(&Entry) -> Option<T>) -> Vec<T> {
+    let mut rows = Vec::new();
     // SAFETY: as in `Catalog::each`, without an index or a key.
     unsafe {
         let lock = pg_sys::AccessShareLock as i32;
-        let catalog = pg_sys::table_open(oid, lock);
-        let none = ptr::null_mut();
-        let scan =
-            pg_sys::systable_beginscan(catalog, Oid::INVALID, false, none, 0, ptr::null_mut());
-        let tuple = pg_sys::systable_getnext(scan);
-        let descriptor = (*catalog).rd_att;
-        let found = (!tuple.is_null()).then_some(Entry { tuple, descriptor });
-        let found = found.and_then(|entry| read(&entry));
-        pg_sys::systable_endscan(scan);
+        let catalog = pg_sys::table_open(catalog, lock);
+        each_of(catalog, Oid::INVALID, &mut [], |entry| {
+            rows.extend(read(entry));
+        });
         pg_sys::table_close(catalog, lock);
-        found
+    }
+    rows
+}
+
+/// Reads each row as of now, in the order of the index if there are keys.
+///
+/// # Safety
+///
+/// The table is open, the index is one of its own, and the keys are of columns of that index.
+pub(crate) unsafe fn each_of(
+    table: pg_sys::Relation,
+    index: Oid,
+    keys: &mut [pg_sys::ScanKeyData],
+    mut read: impl FnMut(&Entry),
+) {
+    // SAFETY: see above. Each row is read before the next one is fetched. Without a snapshot, the scan takes a new one.
+    unsafe {
+        let count = keys.len() as i32;
+        let snapshot = ptr::null_mut();
+        let scan =
+            pg_sys::systable_beginscan(table, index, count > 0, snapshot, count, keys.as_mut_ptr());
+        let descriptor = (*table).rd_att;
+        loop {
+            let tuple = pg_sys::systable_getnext(scan);
+            if tuple.is_null() {
+                break;
+            }
+            read(&Entry { tuple, descriptor });
+        }
+        pg_sys::systable_endscan(scan);
     }
 }
 
@@ -106,15 +121,15 @@ fn added(name: &CStr) -> Option<u32> {
     (oid != Oid::INVALID).then(|| oid.to_u32())
 }
 
-/// A row of a catalog.
-pub(crate) struct Entry {
+/// A row of a catalog, or of a table that is read like one.
+pub struct Entry {
     tuple: pg_sys::HeapTuple,
     descriptor: pg_sys::TupleDesc,
 }
 
 impl Entry {
     /// The value of a column, unless it is null. `T` must be how its type is stored.
-    pub(crate) fn get<T: FromDatum>(&self, column: &CStr) -> Option<T> {
+    pub fn get<T: FromDatum>(&self, column: &CStr) -> Option<T> {
         let (datum, is_null) = self.datum(column);
         // SAFETY: the columns of catalogs have fixed types, and the value is copied while the row lives.
         unsafe { T::from_datum(datum, is_null) }
@@ -129,7 +144,7 @@ impl Entry {
         char::from(self.get::<i8>(column).unwrap_or_default() as u8)
     }
 
-    pub(crate) fn is(&self, column: &CStr) -> bool {
+    pub fn is(&self, column: &CStr) -> bool {
         self.get(column).unwrap_or(false)
     }
 

@@ -16,7 +16,7 @@ pub(crate) fn init(extension: &'static CStr) {
     EXTENSION.get_or_init(|| extension);
 }
 
-fn extension() -> &'static CStr {
+pub(crate) fn extension() -> &'static CStr {
     EXTENSION.get().copied().unwrap_or_default()
 }
 

@@ -3,7 +3,7 @@
 //!
 //! On top of that: the application's tables ([`host`]), rows as triggers receive them ([`row`]), notes per savepoint
 //! ([`levels`]), locks ([`mod@lock`]), waking idle workers ([`waking`]), which database owns the work ([`home`]), background
-//! workers ([`worker`]), and what Citus does with a table or this server (`citus`).
+//! workers ([`worker`]), also those that start with the server ([`preload`]), and what Citus does with a table or this server (`citus`).
 
 #![deny(ffi_unwind_calls)]
 
@@ -18,6 +18,7 @@ pub mod levels;
 pub mod lock;
 mod moment;
 mod planner;
+pub mod preload;
 mod rights;
 pub mod row;
 mod session;

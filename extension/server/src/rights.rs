@@ -76,7 +76,7 @@ fn switched<R>(user: Oid, flags: u32, work: impl FnOnce() -> R) -> R {
 }
 
 /// The role that owns the extension's schema and everything in it.
-fn ourselves() -> Oid {
+pub(crate) fn ourselves() -> Oid {
     // SAFETY: looks up the schema, which exists as long as the extension does, or raises an error; the entry is read before it is
     // released.
     unsafe {

@@ -60,14 +60,8 @@ unsafe extern "C-unwind" {
 /// Starts a worker: unblocks signals and switches to the role. Everything it does later is restricted ([`transaction`]); it
 /// cannot switch back.
 pub fn begin(login: Login) {
-    // SAFETY: called once, when the process starts, before signals are unblocked.
-    unsafe {
-        pg_sys::on_proc_exit(Some(exit_for_good), Datum::from(0));
-        // PostgreSQL's own handlers, so that a query ends at once, not when it next returns to us.
-        pqsignal(pg_sys::SIGTERM as i32, Some(die));
-        pqsignal(pg_sys::SIGHUP as i32, Some(SignalHandlerForConfigReload));
-        pg_sys::BackgroundWorkerUnblockSignals();
-    }
+    end_for_good();
+    handle_signals();
     let (role, flags) = match login.logs_in {
         true => (login.role, LOGIN_FLAGS),
         false => (Oid::INVALID, 0),
@@ -80,6 +74,22 @@ pub fn begin(login: Login) {
         let is_superuser = transaction(nobody, || unsafe { pg_sys::superuser_arg(login.role) });
         begin_session_of(login.role, is_superuser.unwrap_or(false));
     }
+}
+
+/// Takes signals with PostgreSQL's own handlers, so that a query ends at once, not when it next returns to us.
+pub(crate) fn handle_signals() {
+    // SAFETY: called once, when the process starts, before signals are unblocked.
+    unsafe {
+        pqsignal(pg_sys::SIGTERM as i32, Some(die));
+        pqsignal(pg_sys::SIGHUP as i32, Some(SignalHandlerForConfigReload));
+        pg_sys::BackgroundWorkerUnblockSignals();
+    }
+}
+
+/// However the worker ends, except by a crash, PostgreSQL does not start it again.
+pub(crate) fn end_for_good() {
+    // SAFETY: called once, when the process starts.
+    unsafe { pg_sys::on_proc_exit(Some(exit_for_good), Datum::from(0)) };
 }
 
 /// Exits with the status that tells PostgreSQL not to restart the worker, whatever the reason: if its database is dropped, it
@@ -172,6 +182,12 @@ pub fn wait(length: Duration) -> bool {
         pgrx::check_for_interrupts!();
         goes_on
     })
+}
+
+/// The number of this process.
+pub fn this_process() -> i32 {
+    // SAFETY: reads a variable of the process.
+    unsafe { pg_sys::MyProcPid }
 }
 
 /// Reloads the configuration if it changed, as sessions do between statements.

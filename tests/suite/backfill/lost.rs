@@ -18,9 +18,9 @@ use crate::sidecar::work;
 use crate::slack_app;
 
 /// A sub-batch, and then a pause that no test waits for.
-const AN_HOUR: &str = r#"{"sub_batch_size": 10, "target_ms": 0, "pause_ms": 3600000}"#;
+pub(super) const AN_HOUR: &str = r#"{"sub_batch_size": 10, "target_ms": 0, "pause_ms": 3600000}"#;
 
-const TERMINATE: &str = "
+pub(super) const TERMINATE: &str = "
 select count(pg_terminate_backend(pid)) from lockstep.backfill_progress, unnest(pids) pid where status = 'running'";
 
 const RESUME: &str = "select lockstep.resume_lost_backfills()";
@@ -192,7 +192,7 @@ fn lay_out(client: &mut Client) -> Result<()> {
     Ok(())
 }
 
-fn connect(cluster: &Cluster) -> Result<Client> {
+pub(super) fn connect(cluster: &Cluster) -> Result<Client> {
     let begun = Instant::now();
     loop {
         match cluster.connect("app") {

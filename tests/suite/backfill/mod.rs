@@ -8,6 +8,7 @@ mod failure;
 mod hold;
 mod hostile;
 mod key;
+mod launcher;
 mod lost;
 mod preview;
 mod refusal;

@@ -1,6 +1,6 @@
 //! Runs that have lost their workers, as after a restart of the server or a failover, continue by themselves: sidecars and pg_cron
-//! call this every few seconds. Nothing has to be preloaded for it, and it can be called on any primary as soon as it accepts
-//! connections.
+//! call this every few seconds, on any primary as soon as it accepts connections. Nothing has to be preloaded for it; where the
+//! library is, the [launcher](super::launcher) does it.
 
 use super::control::go_on;
 use super::runs::Run;
@@ -38,7 +38,7 @@ fn resume_lost_backfills() -> Vec<i64> {
     resume_lost().or_raise()
 }
 
-fn resume_lost() -> Result<Vec<i64>> {
+pub(super) fn resume_lost() -> Result<Vec<i64>> {
     // The original does them.
     if home::is_of_another()? {
         return Ok(Vec::new());

@@ -6,13 +6,16 @@
 //! the time taken.
 //!
 //! A *job* only knows how to process one range of keys ([`jobs`]); the engine does the rest ([`runs`]). SQL callers start a
-//! single batch ([`batch`]), ask what a job would do ([`preview`]) or control runs ([`control`]); runs that have lost their workers are resumed ([`lost`]).
+//! single batch ([`batch`]), ask what a job would do ([`preview`]) or control runs ([`control`]); runs that have lost their workers are resumed
+//! ([`lost`]), by a worker of the server's own where the library is preloaded ([`launcher`]).
 
 mod batch;
 mod control;
 mod jobs;
+mod launcher;
 mod lost;
 mod preview;
 mod runs;
 
+pub(crate) use launcher::register as register_launcher;
 pub(crate) use runs::presence::end_of_transaction;

@@ -1,0 +1,127 @@
+//! Where the library is preloaded, runs that have lost their workers go on without a sidecar, and the launcher is in nobody's way.
+
+use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use lockstep_tests::cluster::Cluster;
+use postgres::Client;
+
+use crate::backfill::lost::{AN_HOUR, TERMINATE, connect};
+use crate::backfill::{SLOW, finish, lay_out, progress, start, wait_until};
+use crate::concurrency::PATIENCE;
+use crate::service_account::number;
+
+const PRELOADED: [(&str, &str); 2] = [
+    ("shared_preload_libraries", "lockstep"),
+    ("max_worker_processes", "20"),
+];
+
+/// Nobody else resumes the run.
+fn is_resumed(client: &mut Client, run: i64) -> Result<()> {
+    wait_until(client, run, "cardinality(pids) = 1")
+}
+
+fn lose(client: &mut Client, run: i64) -> Result<()> {
+    wait_until(client, run, "scanned >= 10 and cardinality(pids) = 1")?;
+    number(client, TERMINATE)?;
+    Ok(())
+}
+
+#[test]
+fn a_run_goes_on_after_the_postmaster_was_killed() -> Result<()> {
+    let mut cluster = Cluster::start("backfill_launcher_killed", &PRELOADED)?;
+    let mut postgres = cluster.connect("postgres")?;
+    postgres.batch_execute("create database closed allow_connections false")?;
+    let mut client = cluster.create_database("app")?;
+    lay_out(&mut client, 3_000)?;
+    let run = start(&mut client, "count", 2, SLOW)?;
+    wait_until(&mut client, run, "scanned > 0 and cardinality(pids) = 2")?;
+    cluster.kill_postmaster()?;
+    cluster.resume()?;
+    let mut client = connect(&cluster)?;
+    wait_until(&mut client, run, "cardinality(pids) = 2")?;
+    client.batch_execute(&format!(
+        r#"select lockstep.alter_backfill({run}, '{{"pause_ms": 0}}')"#
+    ))?;
+    finish(&mut client, run, 3_000)?;
+    let twice = "select count(*) from counted where n <> 1";
+    assert_eq!(number(&mut client, twice)?, 0);
+    // It does not try databases that take no connections.
+    let log = fs::read_to_string(cluster.log())?;
+    ensure!(
+        !log.contains("not currently accepting connections"),
+        "{log}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_database_that_was_looked_into_can_be_dropped_and_copied_at_once() -> Result<()> {
+    let cluster = Cluster::start("backfill_launcher_dropped", &PRELOADED)?;
+    let mut postgres = cluster.connect("postgres")?;
+    let mut client = cluster.create_database("app")?;
+    lay_out(&mut client, 1_000)?;
+    let run = start(&mut client, "count", 1, AN_HOUR)?;
+    lose(&mut client, run)?;
+    is_resumed(&mut client, run)?;
+    client.batch_execute(&format!("select lockstep.cancel_backfill({run})"))?;
+    drop(client);
+    // The run's worker leaves by itself.
+    let workers = "select count(*) from pg_stat_activity where datname = 'app' and backend_type = 'lockstep backfill'";
+    let begun = Instant::now();
+    while number(&mut postgres, workers)? > 0 {
+        ensure!(begun.elapsed() < PATIENCE, "the worker stays");
+        sleep(Duration::from_millis(10));
+    }
+    postgres.batch_execute("create database copy template app")?;
+    postgres.batch_execute("drop database app")?;
+    let own = "select count(*) from pg_stat_activity where backend_type = 'lockstep launcher' and datid is null";
+    assert_eq!(number(&mut postgres, own)?, 1);
+    Ok(())
+}
+
+#[test]
+fn held_by_says_who_resumes_the_run() -> Result<()> {
+    let cluster = Cluster::start("backfill_launcher_off", &PRELOADED)?;
+    let mut client = cluster.create_database("app")?;
+    lay_out(&mut client, 1_000)?;
+    client.batch_execute("alter system set lockstep.resume_backfills = off")?;
+    client.batch_execute("select pg_reload_conf()")?;
+    let run = start(&mut client, "count", 1, AN_HOUR)?;
+    lose(&mut client, run)?;
+    wait_until(&mut client, run, "held_by like '%a sidecar or pg_cron%'")?;
+    client.batch_execute("alter system set lockstep.resume_backfills = on")?;
+    // Within this transaction nobody resumes it.
+    client.batch_execute(&format!(
+        "begin; select from lockstep_internal.backfill_run where id = {run} for update"
+    ))?;
+    number(&mut client, "select count(*) from pg_reload_conf()")?;
+    wait_until(&mut client, run, "held_by like '%the launcher%'")?;
+    client.batch_execute("commit")?;
+    is_resumed(&mut client, run)
+}
+
+/// What is in the library may not fit the tables of another version.
+#[test]
+fn another_version_of_the_extension_is_left_alone() -> Result<()> {
+    let cluster = Cluster::start("backfill_launcher_version", &PRELOADED)?;
+    let mut other = cluster.create_database("other")?;
+    let mut client = cluster.create_database("app")?;
+    let mut runs = Vec::new();
+    for client in [&mut other, &mut client] {
+        lay_out(client, 1_000)?;
+        runs.push(start(client, "count", 1, AN_HOUR)?);
+    }
+    let version = "update pg_extension set extversion = '0.1.0' where extname = 'lockstep'";
+    other.batch_execute(version)?;
+    lose(&mut other, runs[0])?;
+    // Between two of its looks into one database it looks into the other one.
+    for _ in 0..2 {
+        lose(&mut client, runs[1])?;
+        is_resumed(&mut client, runs[1])?;
+    }
+    assert_eq!(progress(&mut other, runs[0], "pids")?, "{}");
+    Ok(())
+}
