@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use lockstep_tests::cluster::Cluster;
+use lockstep_tests::root;
 use postgres::Client;
 
 use crate::backfill::lost::{AN_HOUR, TERMINATE, connect};
@@ -101,6 +102,31 @@ fn held_by_says_who_resumes_the_run() -> Result<()> {
     wait_until(&mut client, run, "held_by like '%the launcher%'")?;
     client.batch_execute("commit")?;
     is_resumed(&mut client, run)
+}
+
+/// The page of settings has what the library defines, with its default.
+#[test]
+fn its_setting_is_described() -> Result<()> {
+    let cluster = Cluster::start("backfill_launcher_setting", &PRELOADED)?;
+    let mut client = cluster.connect("postgres")?;
+    let page = fs::read_to_string(root().join("docs/reference/settings.md"))?;
+    let settings = "select name, boot_val from pg_settings where name ~ '^lockstep'";
+    let rows = client.query(settings, &[])?;
+    let lines: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            format!(
+                "| `{}` | {} |",
+                row.get::<_, &str>(0),
+                row.get::<_, &str>(1)
+            )
+        })
+        .collect();
+    assert_eq!(lines.len(), 1);
+    for line in lines {
+        ensure!(page.contains(&line), "the page lacks {line}");
+    }
+    Ok(())
 }
 
 /// What is in the library may not fit the tables of another version.

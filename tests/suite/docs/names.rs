@@ -32,11 +32,12 @@ fn pages_name_what_exists() -> Result<()> {
             continue;
         }
         for (place, line) in fs::read_to_string(&path)?.lines().enumerate() {
-            let known = &objects;
+            let (known, settings) = (&objects, &settings);
             let objects_of_line = SCHEMAS.iter().flat_map(|schema| {
                 words_after(line, schema).map(move |name| {
                     let object = format!("{schema}{name}");
-                    let is_known = known.contains(&object) || name.is_empty();
+                    let is_setting = settings.contains(&format!("`{object}`"));
+                    let is_known = known.contains(&object) || is_setting || name.is_empty();
                     (object, is_known)
                 })
             });
