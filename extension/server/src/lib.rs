@@ -17,6 +17,7 @@ pub mod host;
 pub mod levels;
 pub mod lock;
 mod moment;
+mod own_table;
 mod planner;
 pub mod preload;
 mod rights;
@@ -34,10 +35,12 @@ use std::ffi::CStr;
 #[cfg(feature = "pg13")]
 use pgrx::pg_sys::ffi;
 
+pub use catalog::Entry;
 pub use citus::is_on_worker;
 pub use deadline::within;
 pub use dropping::{drop_with_extension, drops_extension, keep_extension, may_drop};
 pub use moment::Moment;
+pub use own_table::OwnTable;
 pub use rights::{
     are_ourselves, as_ourselves, as_owner, as_role, begin_session_of, current_user,
     for_whole_transaction, has_rights_of, has_rights_of_name, role_name, session_user,

@@ -6,7 +6,7 @@ use crate::error::{JobError, OrRaise, Result, check_finite, required};
 use crate::home::JOBS;
 use lockstep_server::kept;
 use lockstep_server::waking::wake;
-use lockstep_server::{OwnStatement, datum};
+use lockstep_server::{OwnStatement, OwnTable, datum};
 use pgrx::JsonB;
 use pgrx::datum::transaction_timestamp;
 use pgrx::pg_sys;
@@ -22,13 +22,11 @@ struct Statements {
 
 kept! {
     static STATEMENTS: Statements = Statements {
-        insert: OwnStatement::by_index(
+        insert: OwnStatement::new(
             "insert into lockstep_internal.job (worker, unique_worker, unique_key, args, priority, run_at, status, retries, keeps_dead,
                                                 holds_key, keeps_key, concurrency_key)
-             select $1, case when $3 <> '' then $2 end, nullif($3, ''), $4::jsonb, $5, $6,
-                    case when $6 > clock_timestamp() then 'scheduled' else 'waiting' end,
-                    coalesce(w.retries, h.retries, 25), coalesce(w.keeps_dead, h.keeps_dead, true), $3 <> '', $7, nullif($8, '')
-               from (select) one left join lockstep_internal.worker w on w.name = $1 left join lockstep_internal.host_worker h on h.name = $1
+             values ($1, case when $3 <> '' then $2 end, nullif($3, ''), $4::jsonb, $5, $6,
+                     case when $6 > clock_timestamp() then 'scheduled' else 'waiting' end, $9, $10, $3 <> '', $7, nullif($8, ''))
              on conflict (unique_worker, unique_key) where holds_key and status <> 'dead' do nothing
              returning id, status = 'waiting'",
             &[
@@ -40,8 +38,9 @@ kept! {
                 pg_sys::TIMESTAMPTZOID,
                 pg_sys::BOOLOID,
                 pg_sys::TEXTOID,
+                pg_sys::INT4OID,
+                pg_sys::BOOLOID,
             ],
-            &["name"],
         ),
         // The lock keeps the job from starting before this transaction has committed: otherwise it might run without seeing
         // what the transaction wrote. Several transactions can hold it.
@@ -74,6 +73,34 @@ kept! {
             &["unique_worker"],
         ),
     };
+}
+
+/// How often the jobs of a worker are retried, and whether a dead one is kept.
+struct Rule {
+    retries: i32,
+    keeps_dead: bool,
+}
+
+impl Rule {
+    /// As a DBA set it, otherwise as GitLab does, otherwise Sidekiq's defaults.
+    fn of(worker: &str) -> Self {
+        const RULES: [OwnTable; 2] = [
+            OwnTable::new(c"worker", c"worker_pkey"),
+            OwnTable::new(c"host_worker", c"host_worker_pkey"),
+        ];
+        let found = RULES.iter().find_map(|rules| {
+            rules.row(worker, |row| {
+                Some(Self {
+                    retries: row.get(c"retries")?,
+                    keeps_dead: row.get(c"keeps_dead")?,
+                })
+            })
+        });
+        found.unwrap_or(Self {
+            retries: 25,
+            keeps_dead: true,
+        })
+    }
 }
 
 /// What a unique key prevents. The first two names are those of GitLab's workers.
@@ -130,7 +157,8 @@ impl NewJob<'_> {
         if self.concurrency_key == Some("") || concurrency_key.chars().count() > MOST_CHARACTERS {
             return Err(JobError::ConcurrencyKey.into());
         }
-        let names = Renames::read()?.names(self.worker)?;
+        let names = Renames::read().names(self.worker)?;
+        let rule = Rule::of(&names.current);
         let args = self.args.to_string();
         let run_at = self.run_at.unwrap_or_else(transaction_timestamp);
         let arguments = [
@@ -142,6 +170,8 @@ impl NewJob<'_> {
             datum(run_at),
             datum(self.deduplicate == Deduplicate::UntilExecuted),
             datum(concurrency_key),
+            datum(rule.retries),
+            datum(rule.keeps_dead),
         ];
         loop {
             let mut job = None;
@@ -218,11 +248,12 @@ impl NewJob<'_> {
 }
 
 /// Enqueues a job in the caller's transaction.
+// No pinned search path, which takes longer than reading all that is asked: each statement sets its own.
 #[pg_extern(sql = r#"
 create function lockstep.enqueue_job(worker text, args jsonb default '{}', unique_key text default null,
                                      run_at timestamptz default null, priority integer default 0, deduplicate text default 'until_executing',
                                      concurrency_key text default null)
-returns bigint language c set search_path = pg_catalog, pg_temp
+returns bigint language c
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.enqueue_job(text, jsonb, text, timestamptz, integer, text, text) is
   'enqueues a job, which can be claimed once the transaction has committed; returns its number, or the number of the job that waits with the same unique key';

@@ -5,12 +5,11 @@ use super::check_worker;
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::feature;
 use lockstep_server::kept;
-use lockstep_server::{OwnStatement, View, datum};
+use lockstep_server::{Entry, OwnStatement, OwnTable, View, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 struct Statements {
-    all: OwnStatement,
     insert: OwnStatement,
     remove: OwnStatement,
     lock: OwnStatement,
@@ -22,11 +21,6 @@ struct Statements {
 
 kept! {
     static STATEMENTS: Statements = Statements {
-        all: OwnStatement::new(
-            "select r.old_name, r.new_name, r.feature, r.feature_schema, t.name is not null, r.is_built_in
-               from lockstep_internal.worker_rename r left join lockstep_internal.retired_worker t on t.name = r.old_name",
-            &[],
-        ),
         insert: OwnStatement::new(
             "insert into lockstep_internal.worker_rename (old_name, new_name, feature, feature_schema) values ($1, $2, $3, $4)",
             &[
@@ -69,6 +63,9 @@ kept! {
     };
 }
 
+const RENAMES: OwnTable = OwnTable::new(c"worker_rename", c"worker_rename_pkey");
+const RETIRED: OwnTable = OwnTable::new(c"retired_worker", c"retired_worker_pkey");
+
 struct Rename {
     old: String,
     new: String,
@@ -96,23 +93,25 @@ pub(super) struct Names {
 pub(super) struct Renames(Vec<Rename>);
 
 impl Renames {
-    pub(super) fn read() -> Result<Self> {
-        let mut renames = Vec::new();
-        STATEMENTS.with(|statements| {
-            // The current ones: those in an older snapshot may have been retired since.
-            statements.all.rows_seeing(View::Newest, &[], |row| {
-                let text = |column| row.get::<String>(column).unwrap_or_default();
-                renames.push(Rename {
-                    old: text(1),
-                    new: text(2),
-                    feature: text(3),
-                    schema: text(4),
-                    is_retired: row.get(5).unwrap_or_default(),
-                    is_built_in: row.get(6).unwrap_or_default(),
-                });
+    pub(super) fn read() -> Self {
+        // The current ones: those in an older snapshot may have been retired since. Who changes either table holds the lock of this one.
+        let text = |row: &Entry, column| row.get::<String>(column).unwrap_or_default();
+        let mut renames = RENAMES.rows(|row| {
+            Some(Rename {
+                old: text(row, c"old_name"),
+                new: text(row, c"new_name"),
+                feature: text(row, c"feature"),
+                schema: text(row, c"feature_schema"),
+                is_retired: false,
+                is_built_in: row.is(c"is_built_in"),
             })
-        })?;
-        Ok(Self(renames))
+        });
+        for old in RETIRED.rows(|row| row.get::<String>(c"name")) {
+            if let Some(rename) = renames.iter_mut().find(|rename| rename.old == old) {
+                rename.is_retired = true;
+            }
+        }
+        Self(renames)
     }
 
     /// The names of the worker known under this name, old or new: callers written before and after the rename both get the name
@@ -193,7 +192,7 @@ fn rename(old: &str, new: &str, feature: &str, schema: &str) -> Result<()> {
         return Err(refused("the feature has no name".to_owned()).into());
     }
     lock_renames()?;
-    let renames = Renames::read()?;
+    let renames = Renames::read();
     if let Some(other) = renames.from(old) {
         return Err(refused(format!("\"{old}\" is renamed to \"{}\" already", other.new)).into());
     }
@@ -233,7 +232,7 @@ fn remove_worker_rename(old_name: Option<&str>) {
 
 fn remove(old: &str) -> Result<()> {
     lock_renames()?;
-    let renames = Renames::read()?;
+    let renames = Renames::read();
     match renames.from(old) {
         None => Err(JobError::NotRenamed {
             worker: old.to_owned(),
@@ -271,7 +270,7 @@ fn retire_worker(old_name: Option<&str>) {
 
 fn retire(old: &str) -> Result<()> {
     lock_renames()?;
-    let renames = Renames::read()?;
+    let renames = Renames::read();
     let Some(rename) = renames.from(old) else {
         return Err(JobError::NotRenamed {
             worker: old.to_owned(),
