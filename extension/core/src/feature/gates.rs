@@ -50,12 +50,62 @@ impl State {
     }
 }
 
+/// A flag while its rows are read, oldest first.
+pub(super) struct Rows {
+    gates: Gates,
+    /// The percentages of actors and of time. If there are several rows where one is expected, the oldest counts.
+    numbers: [Option<f64>; 2],
+}
+
+impl Rows {
+    /// Begins with what holds without rows.
+    pub(super) fn of(gates: Gates) -> Self {
+        Self {
+            gates,
+            numbers: [None, None],
+        }
+    }
+
+    /// A gate's key and value; no key for the row of the flag itself.
+    pub(super) fn add(&mut self, gate: Option<String>, value: Option<String>) {
+        let gates = &mut self.gates;
+        gates.rows += usize::from(gate.is_some());
+        match (gate.as_deref(), value) {
+            (None, _) => gates.is_persisted = true,
+            (Some("boolean"), value) => {
+                gates.boolean |= matches!(value.as_deref(), Some("true" | "1"));
+            }
+            (Some("actors"), Some(actor)) => {
+                gates.actors.insert(actor);
+            }
+            (Some("groups"), Some(group)) => gates.groups.push(group),
+            (Some("expression"), Some(expression)) => gates.expression = Some(expression),
+            (Some("percentage_of_actors"), value) => {
+                self.numbers[0].get_or_insert(percentage(value.as_deref()));
+            }
+            (Some("percentage_of_time"), value) => {
+                self.numbers[1].get_or_insert(percentage(value.as_deref()));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn gates(self) -> Gates {
+        let [of_actors, of_time] = self.numbers.map(Option::unwrap_or_default);
+        Gates {
+            percentage_of_actors: of_actors,
+            percentage_of_time: of_time,
+            ..self.gates
+        }
+    }
+}
+
 impl Gates {
     /// Reads a flag with the rights of the tables' owner, like a foreign-key check: users affected by a flag need not be able to
     /// read all flags. Without tables a flag has its default.
     pub(super) fn read(name: &str, tables: Option<&Tables>, view: View) -> Result<Self> {
         let default = definition::default_of(name, view)?;
-        let mut gates = Self {
+        let gates = Self {
             is_defined: default.is_some(),
             default_enabled: default.unwrap_or_default(),
             ..Self::default()
@@ -63,33 +113,11 @@ impl Gates {
         let Some(tables) = tables else {
             return Ok(gates);
         };
-        // If there are several rows where one is expected, the oldest counts.
-        let mut numbers = [None, None];
+        let mut rows = Rows::of(gates);
         tables.rows(&tables.read, view, &[datum(name)], |row| {
-            let [gate, value] = [1, 2].map(|column| row.get::<String>(column));
-            gates.rows += usize::from(gate.is_some());
-            match (gate.as_deref(), value) {
-                (None, _) => gates.is_persisted = true,
-                (Some("boolean"), value) => {
-                    gates.boolean |= matches!(value.as_deref(), Some("true" | "1"));
-                }
-                (Some("actors"), Some(actor)) => {
-                    gates.actors.insert(actor);
-                }
-                (Some("groups"), Some(group)) => gates.groups.push(group),
-                (Some("expression"), Some(expression)) => gates.expression = Some(expression),
-                (Some("percentage_of_actors"), value) => {
-                    numbers[0].get_or_insert(percentage(value.as_deref()));
-                }
-                (Some("percentage_of_time"), value) => {
-                    numbers[1].get_or_insert(percentage(value.as_deref()));
-                }
-                _ => {}
-            }
+            rows.add(row.get(1), row.get(2));
         });
-        [gates.percentage_of_actors, gates.percentage_of_time] =
-            numbers.map(Option::unwrap_or_default);
-        Ok(gates)
+        Ok(rows.gates())
     }
 
     pub(super) fn is_by_default(&self) -> bool {

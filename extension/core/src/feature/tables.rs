@@ -36,6 +36,8 @@ pub(super) struct Tables {
     pub(super) open: Statement,
     /// All flags of the schema: name, created, updated.
     pub(super) all: Statement,
+    /// All gates of the schema: flag, key and value, oldest first.
+    pub(super) all_gates: Statement,
     /// All flags of the schema: name, and the seconds since the flag or one of its gates was written.
     pub(super) ages: Statement,
 }
@@ -156,6 +158,12 @@ impl Tables {
                 &format!(
                     "select t.key::pg_catalog.text, t.created_at::pg_catalog.timestamp, t.updated_at::pg_catalog.timestamp from {f} t
                       order by t.key::pg_catalog.text collate \"C\""
+                ),
+                &[],
+            ),
+            all_gates: Statement::new(
+                &format!(
+                    "select t.feature_key::pg_catalog.text, t.key::pg_catalog.text, t.value::pg_catalog.text from {g} t order by t.id"
                 ),
                 &[],
             ),
