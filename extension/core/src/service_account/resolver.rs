@@ -161,8 +161,14 @@ impl Resolver {
             _ => {
                 let mut groups: Vec<i64> = pairs.iter().map(|(group, _)| *group).collect();
                 groups.dedup();
-                let arguments = [keys_argument(&groups)];
-                tables.consumers_of_many.rows(view, &arguments, read);
+                if pairs.len() > 2 * groups.len() {
+                    let arguments = [keys_argument(&groups)];
+                    tables.consumers_of_many.rows(view, &arguments, read);
+                } else {
+                    let (groups, items): (Vec<i64>, Vec<i64>) = pairs.iter().copied().unzip();
+                    let arguments = [keys_argument(&groups), keys_argument(&items)];
+                    tables.consumers_of_pairs.rows(view, &arguments, read);
+                }
             }
         }
     }

@@ -72,8 +72,10 @@ pub(super) struct Tables {
     pub(super) roots_of_namespaces: Look,
     /// `$1` root group, `$2` item: root group, item, consumer, account.
     pub(super) consumers_of_one: Look,
-    /// `$1` root groups: root group, item, consumer, account. The group's consumers of all items, because the application's index
-    /// is on the group alone: a lookup per pair would read them once per item.
+    /// `$1` root groups, `$2` items, in pairs: root group, item, consumer, account. The application's index is on the group alone, so
+    /// it reads a group's consumers once per item, and returns one.
+    pub(super) consumers_of_pairs: Look,
+    /// `$1` root groups: root group, item, consumer, account. It reads a group's consumers once, and returns all.
     pub(super) consumers_of_many: Look,
     /// `$1` id: the workflow, its version, item, definition, project, namespace, account, and the row's writer.
     pub(super) workflow: Look,
@@ -141,10 +143,10 @@ impl Tables {
         let group = integer(consumers, "group_id")?;
         let item = format!("c.{}", integer(consumers, ITEM)?.quoted());
         let of_group = format!("c.{}", group.quoted());
-        let consumers_where = |parameters: &[Oid], condition: &str| -> Result<Look> {
+        let consumers_of = |parameters: &[Oid], rest: &str| -> Result<Look> {
             let text = format!(
                 "select {of_group}::pg_catalog.int8, {item}::pg_catalog.int8, c.{}::pg_catalog.int8, c.{}::pg_catalog.int8
-                   from {} c where {condition}",
+                   from {} c {rest}",
                 integer(consumers, "id")?.quoted(),
                 integer(consumers, ACCOUNT)?.quoted(),
                 consumers.qualified_name(),
@@ -180,13 +182,20 @@ impl Tables {
                 integer(namespaces, "id")?,
                 &format!("{root}[1]"),
             ),
-            consumers_of_one: consumers_where(
+            consumers_of_one: consumers_of(
                 &[pg_sys::INT8OID, pg_sys::INT8OID],
-                &format!("{of_group} operator(pg_catalog.=) $1 and {item} operator(pg_catalog.=) $2"),
+                &format!("where {of_group} operator(pg_catalog.=) $1 and {item} operator(pg_catalog.=) $2"),
             )?,
-            consumers_of_many: consumers_where(
+            consumers_of_pairs: consumers_of(
+                &[many, many],
+                &format!(
+                    "join rows from (pg_catalog.unnest($1), pg_catalog.unnest($2)) as u (group_id, item_id)
+                       on {of_group} operator(pg_catalog.=) u.group_id and {item} operator(pg_catalog.=) u.item_id"
+                ),
+            )?,
+            consumers_of_many: consumers_of(
                 &[many],
-                &format!("{of_group} operator(pg_catalog.=) any ($1)"),
+                &format!("where {of_group} operator(pg_catalog.=) any ($1)"),
             )?,
             workflow: on_workflows(
                 &[pg_sys::INT8OID],
