@@ -67,7 +67,7 @@ impl Written {
 struct Own {
     of_projects: OwnStatement,
     listed: OwnStatement,
-    places: OwnStatement,
+    teams: OwnStatement,
     projects: OwnStatement,
     followers: OwnStatement,
     in_place: OwnStatement,
@@ -125,8 +125,8 @@ kept! {
                 pg_sys::INT8OID,
             ],
         ),
-        places: OwnStatement::by_index(
-            "select s.id, s.team_id, s.project_id from lockstep_internal.slack_subscription s where s.id = any ($1)",
+        teams: OwnStatement::by_index(
+            "select s.id, s.team_id from lockstep_internal.slack_subscription s where s.id = any ($1)",
             &[pg_sys::INT8ARRAYOID],
             &["id"],
         ),
@@ -324,19 +324,18 @@ pub(crate) fn list(
     Ok(found)
 }
 
-/// Workspace and project of those of these that there are.
-pub(crate) fn places(subscriptions: &[i64]) -> Result<BTreeMap<i64, (String, i64)>> {
-    let mut places = BTreeMap::new();
+/// The workspaces of those of these that there are.
+pub(crate) fn teams(subscriptions: &[i64]) -> Result<BTreeMap<i64, String>> {
+    let mut teams = BTreeMap::new();
     if !subscriptions.is_empty() {
         let arguments = [keys_argument(subscriptions)];
         STATEMENTS.with(|own| {
-            own.places.rows(&arguments, |row| {
-                let place = row.get::<String>(2).zip(row.get::<i64>(3));
-                places.extend(row.get::<i64>(1).zip(place));
+            own.teams.rows(&arguments, |row| {
+                teams.extend(row.get::<i64>(1).zip(row.get::<String>(2)));
             })
         })?;
     }
-    Ok(places)
+    Ok(teams)
 }
 
 /// The projects that anybody follows.

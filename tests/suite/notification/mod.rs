@@ -15,7 +15,7 @@ mod form;
 mod hook;
 mod host;
 mod import;
-mod inheritance;
+pub(crate) mod inheritance;
 mod mention;
 mod optional_events;
 mod outage;

@@ -40,7 +40,7 @@ pub(super) fn list(
     let listed = |it: Subscription| Listed {
         path: paths.get(&it.project).cloned(),
         state: match scopes.get(&it.project).map(Scope::quiet) {
-            None => "project_gone",
+            None => Reason::ProjectGone.name(),
             Some(Some(reason)) => reason.name(),
             Some(None) if !teams.contains(&it.team) => Reason::NotInstalled.name(),
             Some(None) => "active",
