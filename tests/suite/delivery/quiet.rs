@@ -1,4 +1,4 @@
-//! What waits is not sent once nobody is notified of its project any more, whether an integration or a subscription is told.
+//! What waits is not sent once nobody is notified of its project any more, neither for an integration nor for a subscription.
 
 use anyhow::Result;
 use postgres::Client;

@@ -9,7 +9,7 @@ mod chaos_plan;
 mod contention;
 mod delivery;
 mod dump;
-mod exclusion;
+pub(crate) mod exclusion;
 pub(crate) mod filter;
 mod form;
 mod hook;

@@ -1,9 +1,10 @@
 //! Channels that follow a project beside its integration: which of them an event is for ([`follower`]), which events they get
 //! ([`kind`]), how they are subscribed by administrators ([`administer`]) and by Slack users ([`workspace`]), as they are listed
-//! ([`listed`]), and removed with the project ([`gone`]).
+//! ([`listed`]), also for those who manage the project ([`followers`]), and removed with the project ([`gone`]).
 
 pub(crate) mod administer;
 mod follower;
+pub(crate) mod followers;
 mod gone;
 mod kind;
 mod listed;
