@@ -8,6 +8,9 @@ use crate::slack::{advice, code, escape, shorten};
 /// A path may have thousands of characters.
 const LONGEST: usize = 200;
 
+/// A subscription may have 50 routes.
+const MOST_ROUTES: usize = 3;
+
 /// A line for each subscription.
 pub(crate) fn lines(subscriptions: &[Subscription]) -> String {
     subscriptions.iter().map(line).collect()
@@ -56,10 +59,14 @@ fn held(it: &Subscription) -> Option<&'static str> {
 /// Events, and the conditions that they must fulfil.
 pub(crate) fn events(events: &[&str], routes: &Value) -> String {
     let routes = routes.as_array().map(Vec::as_slice).unwrap_or_default();
-    let routes: Vec<String> = routes.iter().map(conditions).collect();
-    match routes.is_empty() {
+    let shown: Vec<String> = routes.iter().take(MOST_ROUTES).map(conditions).collect();
+    let more = match routes.len() > shown.len() {
+        true => " or …",
+        false => "",
+    };
+    match shown.is_empty() {
         true => events.join(", "),
-        false => format!("{}; if {}", events.join(", "), routes.join(" or ")),
+        false => format!("{}; if {}{more}", events.join(", "), shown.join(" or ")),
     }
 }
 
@@ -146,6 +153,11 @@ mod tests {
                 json!([{"branches": ["main", "release/*"], "drafts": false}, {"labels": ["<bug>"]}])
             ),
             "pushes, issues; if `branches=main,release/* drafts=false` or `labels=&lt;bug&gt;`"
+        );
+        let many = vec![json!({"tags": true}); 50];
+        assert_eq!(
+            shown(many.into()),
+            "pushes, issues; if `tags=true` or `tags=true` or `tags=true` or …"
         );
     }
 

@@ -117,7 +117,7 @@ pub(super) fn routes(given: &Value) -> Result<String> {
             return Err(setting(path(".events"), problem));
         }
     }
-    serde_json::to_string(&routes).map_err(|error| ServerError::catalog(error).into())
+    serde_json::to_string(&routes).map_err(ServerError::catalog)
 }
 
 /// One channel, as it is stored.

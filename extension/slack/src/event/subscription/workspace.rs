@@ -25,7 +25,7 @@ comment on function lockstep_api.subscribe_slack_project(text, text, text, text,
   'lets a channel of a Slack workspace follow a project, by its current or former path, for a user whose linked account maintains it: subscribed, changed, unchanged; else not_installed, not_linked, not_allowed or too_many, with nulls. Without that right the answer is the same whether there is such a project or not';
 revoke execute on function lockstep_api.subscribe_slack_project(text, text, text, text, text, text[], jsonb, text) from public;
 "#)]
-#[allow(clippy::type_complexity)]
+#[allow(clippy::type_complexity, clippy::too_many_arguments)]
 fn subscribe_slack_project(
     team_id: Option<&str>,
     enterprise_id: Option<&str>,
