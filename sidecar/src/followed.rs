@@ -1,27 +1,93 @@
 //! What channels of a workspace follow, in words: for the command that lists it, and for the App Home.
 
-use crate::database::Subscription;
+use serde_json::Value;
+
+use crate::database::{Follower, Subscription};
 use crate::slack::{advice, code, escape, shorten};
 
 /// A path may have thousands of characters.
 const LONGEST: usize = 200;
+
+/// A subscription may have 50 routes.
+const MOST_ROUTES: usize = 3;
 
 /// A line for each subscription.
 pub(crate) fn lines(subscriptions: &[Subscription]) -> String {
     subscriptions.iter().map(line).collect()
 }
 
-fn line(it: &Subscription) -> String {
-    let path = it.path.as_deref().unwrap_or("a project that is gone");
-    let held = match it.state.as_str() {
+/// A line for each channel that follows a project, for those who manage the project.
+pub(crate) fn follower_lines(followers: &[Follower]) -> String {
+    followers.iter().map(follower_line).collect()
+}
+
+/// The channel is one of another workspace, so Slack does not show its name.
+fn follower_line(it: &Follower) -> String {
+    let Follower { subscription, .. } = it;
+    let team = it.team_name.as_deref().unwrap_or(&it.team);
+    let by = match &it.username {
+        Some(name) => format!(", by {}", escape(&shorten(name, LONGEST))),
+        None => String::new(),
+    };
+    let held = held(subscription).map(|held| format!(" ({held})"));
+    format!(
+        "• {} in {} of {}: {}{by}{}\n",
+        code(&shorten(path_of(subscription), LONGEST)),
+        code(&shorten(&subscription.channel, LONGEST)),
+        escape(&shorten(team, LONGEST)),
+        events(&subscription.known_events(), &subscription.routes),
+        held.unwrap_or_default(),
+    )
+}
+
+fn path_of(it: &Subscription) -> &str {
+    it.path.as_deref().unwrap_or("a project that is gone")
+}
+
+/// Why nothing is sent.
+fn held(it: &Subscription) -> Option<&'static str> {
+    match it.state.as_str() {
         "active" => None,
         "archived" => Some("the project is archived"),
         "pending_delete" => Some("the project is being deleted"),
         "silent_mode" => Some("GitLab is silent"),
         "not_installed" => Some("the app has to be installed again"),
         _ => Some("the project is gone"),
+    }
+}
+
+/// Events, and the conditions that they must fulfil.
+pub(crate) fn events(events: &[&str], routes: &Value) -> String {
+    let routes = routes.as_array().map(Vec::as_slice).unwrap_or_default();
+    let shown: Vec<String> = routes.iter().take(MOST_ROUTES).map(conditions).collect();
+    let more = match routes.len() > shown.len() {
+        true => " or …",
+        false => "",
     };
-    let problem = match (held, &it.error) {
+    match shown.is_empty() {
+        true => events.join(", "),
+        false => format!("{}; if {}{more}", events.join(", "), shown.join(" or ")),
+    }
+}
+
+/// As they are typed: `branches=main,release/*`.
+fn conditions(route: &Value) -> String {
+    let texts = |value: &Value| match value {
+        Value::Array(list) => {
+            let texts: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
+            texts.join(",")
+        }
+        other => other.to_string(),
+    };
+    let fields = route.as_object().into_iter().flatten();
+    let words: Vec<String> = fields
+        .map(|(name, value)| format!("{name}={}", texts(value)))
+        .collect();
+    code(&shorten(&words.join(" "), LONGEST))
+}
+
+fn line(it: &Subscription) -> String {
+    let problem = match (held(it), &it.error) {
         (Some(held), _) => format!("\n:double_vertical_bar: {held}"),
         (None, Some(error)) => {
             let needed = it.needed.as_deref();
@@ -31,9 +97,9 @@ fn line(it: &Subscription) -> String {
     };
     format!(
         "• {} in {}: {}{problem}\n",
-        code(&shorten(path, LONGEST)),
+        code(&shorten(path_of(it), LONGEST)),
         channel(&it.channel),
-        it.known_events().join(", "),
+        events(&it.known_events(), &it.routes),
     )
 }
 
@@ -48,14 +114,17 @@ pub(crate) fn channel(given: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{channel, lines};
-    use crate::database::Subscription;
+    use serde_json::{Value, json};
+
+    use super::{channel, events, follower_lines, lines};
+    use crate::database::{Follower, Subscription};
 
     fn subscription(state: &str, error: Option<&str>) -> Subscription {
         Subscription {
             path: Some("group/<one>".to_owned()),
             channel: "#c".to_owned(),
             events: vec!["push".to_owned(), "issue".to_owned()],
+            routes: json!([]),
             state: state.to_owned(),
             error: error.map(str::to_owned),
             needed: None,
@@ -73,6 +142,48 @@ mod tests {
         );
         let failing = lines(&[subscription("active", Some("channel_not_found"))]);
         assert!(failing.contains("\n:x: "), "{failing}");
+    }
+
+    #[test]
+    fn conditions_are_shown_as_they_are_typed() {
+        let shown = |routes: Value| events(&["pushes", "issues"], &routes);
+        assert_eq!(shown(json!([])), "pushes, issues");
+        assert_eq!(
+            shown(
+                json!([{"branches": ["main", "release/*"], "drafts": false}, {"labels": ["<bug>"]}])
+            ),
+            "pushes, issues; if `branches=main,release/* drafts=false` or `labels=&lt;bug&gt;`"
+        );
+        let many = vec![json!({"tags": true}); 50];
+        assert_eq!(
+            shown(many.into()),
+            "pushes, issues; if `tags=true` or `tags=true` or `tags=true` or …"
+        );
+    }
+
+    /// A channel of another workspace is no link: Slack would not know it, or show another one.
+    #[test]
+    fn a_follower_is_told_with_workspace_and_account() {
+        let mut follower = Follower {
+            subscription: Subscription {
+                channel: "C0123".to_owned(),
+                ..subscription("archived", None)
+            },
+            team: "T1".to_owned(),
+            team_name: Some("<Globex>".to_owned()),
+            username: Some("ada".to_owned()),
+        };
+        assert_eq!(
+            follower_lines(std::slice::from_ref(&follower)),
+            "• `group/&lt;one&gt;` in `C0123` of &lt;Globex&gt;: pushes, issues, by ada (the project is archived)\n"
+        );
+        follower.team_name = None;
+        follower.username = None;
+        follower.subscription.state = "active".to_owned();
+        assert_eq!(
+            follower_lines(&[follower]),
+            "• `group/&lt;one&gt;` in `C0123` of T1: pushes, issues\n"
+        );
     }
 
     #[test]

@@ -71,6 +71,8 @@ create table lockstep_internal.event (
   key text not null
     constraint event_key_check check (pg_catalog.length(key) between 1 and 255),
   received_at timestamptz not null default pg_catalog.clock_timestamp(),
+  -- Where it happened; null for groups, and for what an integration sends by itself.
+  project_id bigint,
   -- As received; null where nobody is notified.
   payload json,
   -- The webhooks that sent it, each with the id of its request; null if it was published from SQL.

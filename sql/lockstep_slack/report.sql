@@ -16,7 +16,7 @@ done as materialized (
 failed as materialized (
   select coalesce(o.error, 'unknown_error') as error, o.needed, o.channel, count(*) as deliveries, max(o.done_at) as last_at
     from lockstep_internal.slack_delivery o where o.status = 'failed' and o.schema = status_report.schema
-     and (o.error in ('unsubscribed', 'archived', 'pending_delete', 'silent_mode')) is not true group by 1, 2, 3),
+     and (o.error in ('unsubscribed', 'archived', 'pending_delete', 'project_gone', 'silent_mode')) is not true group by 1, 2, 3),
 -- A row of nulls: they are not known.
 unreached as materialized (
   select t.team_id, t.channel, t.error, t.needed, t.failures, t.last_at from lockstep_internal.channel_troubles(status_report.schema) t)

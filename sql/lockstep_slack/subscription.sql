@@ -12,6 +12,8 @@ create table lockstep_internal.slack_subscription (
     constraint slack_subscription_channel_check check (channel <> '' and pg_catalog.length(channel) <= 255),
   -- By name; empty for the default.
   events text[] not null default '{}',
+  -- Conditions, as in the routes of an integration, without channels.
+  routes jsonb not null default '[]',
   -- Who subscribed, with the workspace in which the account is linked; null if it was an administrator.
   workspace_id text
     constraint slack_subscription_workspace_id_check check (pg_catalog.length(workspace_id) <= 255),
@@ -49,6 +51,7 @@ create table lockstep.slack_subscription_audit (
   change text not null
     constraint slack_subscription_audit_change_check check (change in ('subscribed', 'changed', 'unsubscribed', 'uninstalled', 'project_gone')),
   events text[] not null,
+  routes jsonb not null,
   -- The user in Slack who asked for it, and that user's workspace.
   workspace_id text,
   user_id text,

@@ -4,7 +4,7 @@ use crate::error::Result;
 use lockstep_server::host::{Relation, check_have_one_owner, qualified};
 use lockstep_server::{Answer, Statement, View, as_owner, connected, datum, keys_argument};
 use pgrx::pg_sys::{self, Oid};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The application tables needed for this, all with the same owner.
 pub(crate) struct Accounts {
@@ -160,6 +160,39 @@ impl Accounts {
             })
         });
         is_linked
+    }
+
+    /// The names of the accounts of these Slack users, each given with the workspace.
+    pub(crate) fn usernames(
+        &self,
+        of: &BTreeSet<(&str, &str)>,
+    ) -> BTreeMap<(String, String), String> {
+        let mut names = BTreeMap::new();
+        if self.users.find_column("username").is_none() {
+            return names;
+        }
+        let text = format!(
+            "select c.team_id::pg_catalog.text, c.chat_id::pg_catalog.text, u.username::pg_catalog.text
+               from rows from (pg_catalog.unnest($1), pg_catalog.unnest($2)) p (team, chat)
+               join {c} c on c.team_id::pg_catalog.text == p.team and c.chat_id::pg_catalog.text == p.chat
+               join {u} u on u.id == c.user_id",
+            c = self.names.qualified_name(),
+            u = self.users.qualified_name(),
+        );
+        let query = Statement::new(
+            &qualified(&text),
+            &[pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID],
+        );
+        let (teams, users): (Vec<&str>, Vec<&str>) = of.iter().copied().unzip();
+        as_owner(Oid::from(self.names.owner), || {
+            connected(|| {
+                query.rows(View::Newest, &[datum(teams), datum(users)], |row| {
+                    let user = row.get::<String>(1).zip(row.get::<String>(2));
+                    names.extend(user.zip(row.get::<String>(3)));
+                })
+            })
+        });
+        names
     }
 
     /// The Slack users of a workspace who have at least this role in any of the places, at most that many.

@@ -111,6 +111,7 @@ pgrx::extension_sql_file!(
         event::reminder::remind_of_reviews,
         event::settings::workspace::slack_workspace_notifications,
         event::settings::workspace::set_slack_integration_settings,
+        event::subscription::followers::list_slack_followers,
         event::subscription::workspace::list_slack_subscriptions,
         event::subscription::workspace::subscribe_slack_project,
         event::subscription::workspace::unsubscribe_slack_project,

@@ -16,6 +16,8 @@ pub(crate) struct Subscription {
     pub(crate) channel: String,
     /// By name; empty for the default.
     pub(crate) events: Vec<String>,
+    /// As they are stored.
+    pub(crate) routes: String,
     pub(crate) by: Option<Subscriber>,
     pub(crate) since: Option<TimestampWithTimeZone>,
     pub(crate) trouble: Option<Trouble>,
@@ -46,6 +48,14 @@ pub(crate) struct Place<'a> {
     pub(crate) channel: &'a str,
 }
 
+/// Which events a channel is to get. What is None stays as it is, and is the default of a new subscription.
+#[derive(Clone, Default)]
+pub(crate) struct Choice {
+    pub(crate) events: Option<Vec<String>>,
+    /// As they are stored.
+    pub(crate) routes: Option<String>,
+}
+
 /// What a request to subscribe did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
@@ -67,7 +77,7 @@ impl Written {
 struct Own {
     of_projects: OwnStatement,
     listed: OwnStatement,
-    places: OwnStatement,
+    teams: OwnStatement,
     projects: OwnStatement,
     followers: OwnStatement,
     in_place: OwnStatement,
@@ -84,17 +94,17 @@ struct Own {
     end_trouble: OwnStatement,
 }
 
-const COLUMNS: &str = "s.id, s.project_id, s.team_id, s.channel, s.events, s.workspace_id, s.user_id, s.since, s.error, s.needed, s.failures, s.failing_since, s.failed_at";
+const COLUMNS: &str = "s.id, s.project_id, s.team_id, s.channel, s.events, s.workspace_id, s.user_id, s.since, s.error, s.needed, s.failures, s.failing_since, s.failed_at, s.routes::text";
 
 /// A statement that changes rows, and records each change. `$1` is the schema; the last two parameters are the user who asked for it.
 fn recorded(change: &str, statement: &str, parameters: &[pg_sys::Oid]) -> OwnStatement {
     let by = parameters.len() - 1;
     OwnStatement::new(
         &format!(
-            "with changed as ({statement} returning s.id, s.project_id, s.team_id, s.channel, s.events),
+            "with changed as ({statement} returning s.id, s.project_id, s.team_id, s.channel, s.events, s.routes),
                   recorded as (
-                    insert into lockstep.slack_subscription_audit (schema, project_id, team_id, channel, change, events, workspace_id, user_id)
-                    select $1, c.project_id, c.team_id, c.channel, '{change}', c.events, ${by}, ${} from changed c order by c.id)
+                    insert into lockstep.slack_subscription_audit (schema, project_id, team_id, channel, change, events, routes, workspace_id, user_id)
+                    select $1, c.project_id, c.team_id, c.channel, '{change}', c.events, c.routes, ${by}, ${} from changed c order by c.id)
              select c.id from changed c",
             by + 1
         ),
@@ -125,8 +135,8 @@ kept! {
                 pg_sys::INT8OID,
             ],
         ),
-        places: OwnStatement::by_index(
-            "select s.id, s.team_id, s.project_id from lockstep_internal.slack_subscription s where s.id = any ($1)",
+        teams: OwnStatement::by_index(
+            "select s.id, s.team_id from lockstep_internal.slack_subscription s where s.id = any ($1)",
             &[pg_sys::INT8ARRAYOID],
             &["id"],
         ),
@@ -146,14 +156,15 @@ kept! {
         // Waits for another session that subscribes the same channel, and takes its place if that one rolls back.
         add: recorded(
             "subscribed",
-            "insert into lockstep_internal.slack_subscription as s (schema, project_id, team_id, channel, events, workspace_id, user_id)
-             values ($1, $2, $3, $4, $5, $6, $7) on conflict (schema, project_id, team_id, channel) do nothing",
+            "insert into lockstep_internal.slack_subscription as s (schema, project_id, team_id, channel, events, routes, workspace_id, user_id)
+             values ($1, $2, $3, $4, coalesce($5, '{}'), coalesce($6::jsonb, '[]'), $7, $8) on conflict (schema, project_id, team_id, channel) do nothing",
             &[
                 pg_sys::TEXTOID,
                 pg_sys::INT8OID,
                 pg_sys::TEXTOID,
                 pg_sys::TEXTOID,
                 pg_sys::TEXTARRAYOID,
+                pg_sys::TEXTOID,
                 pg_sys::TEXTOID,
                 pg_sys::TEXTOID,
             ],
@@ -161,14 +172,15 @@ kept! {
         // Who chose the events answers for them.
         change: recorded(
             "changed",
-            "update lockstep_internal.slack_subscription s set events = $5, workspace_id = $6, user_id = $7
-              where s.schema = $1 and s.project_id = $2 and s.team_id = $3 and s.channel = $4 and s.events <> $5",
+            "update lockstep_internal.slack_subscription s set events = coalesce($5, s.events), routes = coalesce($6::jsonb, s.routes), workspace_id = $7, user_id = $8
+              where s.schema = $1 and s.project_id = $2 and s.team_id = $3 and s.channel = $4 and (s.events <> $5 or s.routes <> $6::jsonb)",
             &[
                 pg_sys::TEXTOID,
                 pg_sys::INT8OID,
                 pg_sys::TEXTOID,
                 pg_sys::TEXTOID,
                 pg_sys::TEXTARRAYOID,
+                pg_sys::TEXTOID,
                 pg_sys::TEXTOID,
                 pg_sys::TEXTOID,
             ],
@@ -272,6 +284,11 @@ kept! {
 }
 
 impl Subscription {
+    /// Whether a user of that workspace subscribed it.
+    pub(crate) fn is_of_workspace(&self, workspace: &str) -> bool {
+        self.by.as_ref().is_some_and(|by| by.workspace == workspace)
+    }
+
     fn read(row: &Answer) -> Self {
         let by = row.get(6).zip(row.get(7));
         let trouble = |error| Trouble {
@@ -288,6 +305,7 @@ impl Subscription {
             channel: row.get(4).unwrap_or_default(),
             events: row.get(5).unwrap_or_default(),
             by: by.map(|(workspace, user)| Subscriber { workspace, user }),
+            routes: row.get(14).unwrap_or_default(),
             since: row.get(8),
             trouble: row.get(9).map(trouble),
         }
@@ -324,19 +342,18 @@ pub(crate) fn list(
     Ok(found)
 }
 
-/// Workspace and project of those of these that there are.
-pub(crate) fn places(subscriptions: &[i64]) -> Result<BTreeMap<i64, (String, i64)>> {
-    let mut places = BTreeMap::new();
+/// The workspaces of those of these that there are.
+pub(crate) fn teams(subscriptions: &[i64]) -> Result<BTreeMap<i64, String>> {
+    let mut teams = BTreeMap::new();
     if !subscriptions.is_empty() {
         let arguments = [keys_argument(subscriptions)];
         STATEMENTS.with(|own| {
-            own.places.rows(&arguments, |row| {
-                let place = row.get::<String>(2).zip(row.get::<i64>(3));
-                places.extend(row.get::<i64>(1).zip(place));
+            own.teams.rows(&arguments, |row| {
+                teams.extend(row.get::<i64>(1).zip(row.get::<String>(2)));
             })
         })?;
     }
-    Ok(places)
+    Ok(teams)
 }
 
 /// The projects that anybody follows.
@@ -369,11 +386,11 @@ fn first(place: Place) -> Result<Option<Subscription>> {
     Ok(find(place)?.into_iter().next())
 }
 
-/// Subscribes a channel, or changes which events it gets, if they are given. Returns the subscription, if it is still there: of a
+/// Subscribes a channel, or changes which events it gets. Returns the subscription, if it is still there: of a
 /// channel that is subscribed under another name, that one.
 pub(crate) fn write(
     place: Place,
-    events: Option<&[String]>,
+    choice: &Choice,
     by: Option<&Subscriber>,
 ) -> Result<Option<(Subscription, Written)>> {
     for _ in 0..MOST_TRIES {
@@ -382,21 +399,20 @@ pub(crate) fn write(
             channel: known.as_deref().unwrap_or(place.channel),
             ..place
         };
-        let of_place = |events: &[String]| {
-            [
-                Some(datum(place.schema)),
-                Some(datum(place.project)),
-                Some(datum(place.team)),
-                Some(datum(place.channel)),
-                Some(datum(events.to_vec())),
-                nullable(by.map(|it| it.workspace.as_str())),
-                nullable(by.map(|it| it.user.as_str())),
-            ]
-        };
-        let added = STATEMENTS.with(|own| id(&own.add, &of_place(events.unwrap_or_default())))?;
-        let changed = match events.filter(|_| added.is_none()) {
-            Some(events) => STATEMENTS.with(|own| id(&own.change, &of_place(events)))?,
-            None => None,
+        let arguments = [
+            Some(datum(place.schema)),
+            Some(datum(place.project)),
+            Some(datum(place.team)),
+            Some(datum(place.channel)),
+            choice.events.clone().map(datum),
+            nullable(choice.routes.as_deref()),
+            nullable(by.map(|it| it.workspace.as_str())),
+            nullable(by.map(|it| it.user.as_str())),
+        ];
+        let added = STATEMENTS.with(|own| id(&own.add, &arguments))?;
+        let changed = match added {
+            Some(_) => None,
+            None => STATEMENTS.with(|own| id(&own.change, &arguments))?,
         };
         let written = match (added, changed) {
             (Some(_), _) => Written::Subscribed,

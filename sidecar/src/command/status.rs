@@ -5,6 +5,8 @@ use std::fmt::Write;
 use super::given::{Answering, Command, Given};
 use super::state::App;
 use crate::database::{Integration, Which};
+use crate::error::Error;
+use crate::followed::follower_lines;
 use crate::http::path::INSTALL;
 use crate::settings::PublicUrl;
 use crate::slack::{Reply, code, escape, shorten};
@@ -13,7 +15,7 @@ use crate::trouble::troubled;
 
 pub(super) const COMMAND: Command = Command {
     name: "status",
-    usage: "<alias> status` shows what a project notifies of here, and what is missing",
+    usage: "<alias> status` shows what a project notifies of here, what is missing, and to those who manage it who follows it",
     run: status,
 };
 
@@ -42,10 +44,36 @@ fn status<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
                     let troubles = app.database.channel_troubles(tenant, integration.id);
                     text.push_str(&troubled(&troubles.await?));
                 }
+                text.push_str(&followers(app, given, integration).await?);
                 Reply::new(text)
             }
             (None, several) => Reply::new(listed(several, slash)),
         })
+    })
+}
+
+/// The channels that follow the project, if the user manages it.
+async fn followers(app: &App, given: &Given, integration: &Integration) -> Result<String, Error> {
+    let (tenant, user) = (given.slash.owner.tenant(), given.slash.user.as_str());
+    let is_manager = app.managers.contains(user);
+    let managed = app
+        .database
+        .managed(tenant, user, std::slice::from_ref(integration), is_manager);
+    if !managed.await?.contains(&integration.id) {
+        return Ok(String::new());
+    }
+    let found = app
+        .database
+        .followers(tenant, integration.id, user, is_manager, MOST + 1);
+    let found = found.await?;
+    let shown = &found[..found.len().min(MOST as usize)];
+    let more = match found.len() > shown.len() {
+        true => "… and more",
+        false => "",
+    };
+    Ok(match found.is_empty() {
+        true => String::new(),
+        false => format!("\n*Followed by*\n{}{more}", follower_lines(shown)),
     })
 }
 

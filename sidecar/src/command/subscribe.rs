@@ -1,17 +1,18 @@
 //! Channels that follow projects without being those of the project's integration: `/gitlab subscribe group/project #channel`.
 
+use serde_json::{Map, Value, json};
 use tokio_postgres::error::SqlState;
 
 use super::given::{Answering, Command, Given};
 use super::state::App;
-use crate::database::EVENTS;
+use crate::database::{Choice, EVENTS};
 use crate::error::Error;
 use crate::followed;
-use crate::slack::{Reply, code, shorten};
+use crate::slack::{Reply, code, shorten, unescape};
 
 pub(super) const SUBSCRIBE: Command = Command {
     name: "subscribe",
-    usage: "subscribe group/project #channel` lets a channel follow a project; add events, such as `push, pipeline`, for others than the default, and `default` for it again",
+    usage: "subscribe group/project #channel` lets a channel follow a project; add events, such as `push, pipeline`, for others than the default, conditions, such as `branches=main,release/*`, and `default` for the default again",
     run: subscribe,
 };
 
@@ -36,19 +37,15 @@ fn subscribe<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
         let Some(asked) = Asked::of(given) else {
             return Ok(Reply::new(usage(slash)));
         };
-        let events = match asked.events() {
-            Ok(events) => events,
-            Err(unknown) => return Ok(Reply::new(no_event(unknown))),
+        let choice = match asked.choice() {
+            Ok(choice) => choice,
+            Err(wrong) => return Ok(Reply::new(wrong.text())),
         };
         let user = given.slash.user.as_str();
         let tenant = given.slash.owner.tenant();
-        let subscribed = app.database.subscribe(
-            tenant,
-            user,
-            asked.project,
-            asked.channel,
-            events.as_deref(),
-        );
+        let subscribed =
+            app.database
+                .subscribe(tenant, user, asked.project, asked.channel, choice.as_ref());
         let it = match subscribed.await {
             Ok(it) => it,
             Err(error) => return invalid(error, &asked, slash),
@@ -62,7 +59,7 @@ fn subscribe<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
         let (channel, path) = (followed::channel(&it.channel), shown(&it.path));
         Ok(Reply::new(format!(
             ":white_check_mark: {channel} {what} {path}: {}.\nEverybody in the channel sees these events, whoever may see the project in GitLab.",
-            it.events.join(", ")
+            followed::events(&it.events, &it.routes)
         )))
     })
 }
@@ -70,7 +67,7 @@ fn subscribe<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
 fn unsubscribe<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
     Box::pin(async move {
         let slash = given.slash.command.as_str();
-        let Some(asked) = Asked::of(given).filter(|it| it.events.is_empty()) else {
+        let Some(asked) = Asked::of(given).filter(Asked::is_plain) else {
             return Ok(Reply::new(usage(slash)));
         };
         let user = given.slash.user.as_str();
@@ -145,14 +142,67 @@ struct Asked<'a> {
     name: Option<String>,
     /// As they were typed.
     events: Vec<&'a str>,
+    /// `name=value`.
+    conditions: Vec<&'a str>,
+}
+
+/// What an event must fulfil, as in an integration's routes: one of these values,
+const LISTS: [&str; 8] = [
+    "branches",
+    "labels",
+    "without_labels",
+    "authors",
+    "without_authors",
+    "paths",
+    "environments",
+    "severities",
+];
+
+/// or true or false.
+const FLAGS: [&str; 3] = ["drafts", "tags", "child_pipelines"];
+
+/// A word that is none of those that are known.
+#[derive(Debug, PartialEq, Eq)]
+enum Wrong<'a> {
+    Event(&'a str),
+    Condition(&'a str),
+    Flag(&'a str),
+}
+
+impl Wrong<'_> {
+    fn text(&self) -> String {
+        let shown = |word: &str| code(&shorten(word, 50));
+        match self {
+            Self::Event(word) => {
+                let names = EVENTS.iter().map(|event| event.name);
+                let names: Vec<&str> = names.filter(|name| !name.starts_with("group_")).collect();
+                format!(
+                    "{} is not an event of a project. These are: {}; `default` is the usual ones.",
+                    shown(word),
+                    names.join(", ")
+                )
+            }
+            Self::Condition(word) => format!(
+                "{} is not a condition. These are: {}.",
+                shown(word),
+                [&LISTS[..], &FLAGS[..]].concat().join(", ")
+            ),
+            Self::Flag(word) => format!("{} has to be `true` or `false`.", shown(word)),
+        }
+    }
 }
 
 impl<'a> Asked<'a> {
     /// `subscribe group/project`, or `group/project subscribe`; without a channel, the one in which it was typed. None if a word is
     /// missing.
     fn of(given: &'a Given) -> Option<Self> {
-        let separator = |letter: char| letter.is_whitespace() || letter == ',';
-        let mut words = given.rest.split(separator).filter(|word| !word.is_empty());
+        // The values of a condition have commas between them, too.
+        let split = |word: &'a str| match word.contains('=') {
+            true => vec![word],
+            false => word.split(',').collect(),
+        };
+        let words = given.rest.split_whitespace().flat_map(split);
+        let mut words = words.filter(|word| !word.is_empty());
         let project = match given.alias.as_deref() {
             Some(alias) => alias,
             None => words.next()?,
@@ -170,30 +220,75 @@ impl<'a> Asked<'a> {
         let channel = named
             .filter(|name| here.is_none() || !is_here(name))
             .or(here)?;
+        let (conditions, events) = words.partition(|word| word.contains('='));
         Some(Self {
             project,
             channel,
             name: name_here
                 .filter(|_| Some(channel) == here)
                 .map(|name| format!("#{name}")),
-            events: words.collect(),
+            events,
+            conditions,
         })
     }
 
-    /// The names of the events, none for the default again; nothing if they stay as they are. Or the first word that is unknown.
-    fn events(&self) -> Result<Option<Vec<&'static str>>, &'a str> {
-        if let [word] = self.events[..]
-            && word.eq_ignore_ascii_case("default")
-        {
-            return Ok(Some(Vec::new()));
+    fn is_plain(&self) -> bool {
+        self.events.is_empty() && self.conditions.is_empty()
+    }
+
+    /// What the channel is to get from now on; None if that stays as it is. Or the first word that is unknown.
+    fn choice(&self) -> Result<Option<Choice<'static>>, Wrong<'a>> {
+        if self.is_plain() {
+            return Ok(None);
         }
-        let events = self.events.iter().map(|word| {
-            let name = word.to_lowercase().replace('-', "_");
-            let found = EVENTS.iter().find(|event| event.name == name);
-            found.map(|event| event.name).ok_or(*word)
-        });
-        let events: Vec<&str> = events.collect::<Result<_, _>>()?;
-        Ok((!events.is_empty()).then_some(events))
+        let is_default = matches!(self.events[..], [word] if word.eq_ignore_ascii_case("default"));
+        let events = match is_default {
+            true => Vec::new(),
+            false => {
+                let events = self.events.iter().map(|word| {
+                    let name = name_of(word);
+                    let found = EVENTS.iter().find(|event| event.name == name);
+                    found.map(|event| event.name).ok_or(Wrong::Event(word))
+                });
+                events.collect::<Result<_, _>>()?
+            }
+        };
+        let mut route = Map::new();
+        for word in self.conditions.iter().copied() {
+            let (name, value) = condition(word)?;
+            // Given twice, both count.
+            match (route.get_mut(&name), value) {
+                (Some(Value::Array(before)), Value::Array(more)) => before.extend(more),
+                (_, value) => drop(route.insert(name, value)),
+            }
+        }
+        Ok(Some(Choice {
+            events,
+            routes: match route.is_empty() {
+                true => json!([]),
+                false => json!([route]),
+            },
+        }))
+    }
+}
+
+fn name_of(word: &str) -> String {
+    word.to_lowercase().replace('-', "_")
+}
+
+/// A condition of a route.
+fn condition(word: &str) -> Result<(String, Value), Wrong<'_>> {
+    let (name, value) = word.split_once('=').unwrap_or((word, ""));
+    let name = name_of(name);
+    let value = value.trim_end_matches(',');
+    if FLAGS.contains(&name.as_str()) {
+        let flag = value.to_lowercase().parse::<bool>();
+        return Ok((name, flag.map_err(|_| Wrong::Flag(word))?.into()));
+    }
+    let values: Vec<String> = value.split(',').map(unescape).collect();
+    match LISTS.contains(&name.as_str()) && !value.is_empty() {
+        true => Ok((name, values.into())),
+        false => Err(Wrong::Condition(word)),
     }
 }
 
@@ -233,13 +328,13 @@ fn refused(outcome: &str, asked: &Asked, slash: &str) -> Reply {
     })
 }
 
-/// A channel or an event that is none: nothing else that is given can be invalid.
+/// A channel or an event that is none, or a value of a condition that is too long: nothing else that is given can be invalid.
 fn invalid(error: Error, asked: &Asked, slash: &str) -> Result<Reply, Error> {
     if !error.has_code(&SqlState::INVALID_PARAMETER_VALUE) {
         return Err(error);
     }
     Ok(Reply::new(format!(
-        "{} is not a channel, or not every event is one of a project.\n{}",
+        "{} is not a channel, not every event is one of a project, or a condition is too long.\n{}",
         followed::channel(asked.channel),
         usage(slash)
     )))
@@ -247,19 +342,6 @@ fn invalid(error: Error, asked: &Asked, slash: &str) -> Result<Reply, Error> {
 
 fn shown(path: &str) -> String {
     code(&shorten(path, 200))
-}
-
-fn no_event(word: &str) -> String {
-    let names = EVENTS
-        .iter()
-        .map(|event| event.name)
-        .filter(|name| !name.starts_with("group_"));
-    let names: Vec<&str> = names.collect();
-    format!(
-        "{} is not an event of a project. These are: {}; `default` is the usual ones.",
-        code(&shorten(word, 50)),
-        names.join(", ")
-    )
 }
 
 fn usage(slash: &str) -> String {
@@ -271,7 +353,9 @@ fn usage(slash: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Asked, Given, channel_of};
+    use serde_json::json;
+
+    use super::{Asked, Choice, Given, Wrong, channel_of};
     use crate::slack::SlashCommand;
 
     fn given(alias: Option<&str>, rest: &str, channel: &str) -> Given {
@@ -323,17 +407,38 @@ mod tests {
     }
 
     #[test]
-    fn events_are_known_by_name() {
-        let events = |rest: &str| {
+    fn events_and_conditions_are_known_by_name() {
+        for (rest, events, routes) in [
+            ("g/p Tag-Push", vec!["tag_push"], json!([])),
+            ("g/p Default", vec![], json!([])),
+            (
+                "g/p branches=main,release/*",
+                vec![],
+                json!([{"branches": ["main", "release/*"]}]),
+            ),
+            (
+                "g/p #c push, merge_request Without-Labels=a&amp;b, without_labels=c drafts=FALSE",
+                vec!["push", "merge_request"],
+                json!([{"without_labels": ["a&b", "c"], "drafts": false}]),
+            ),
+        ] {
             let given = given(None, rest, "C1");
-            let asked = Asked::of(&given).map(|it| it.events().map_err(str::to_owned));
-            asked.unwrap_or(Ok(None))
-        };
-        assert_eq!(events("g/p"), Ok(None));
-        assert_eq!(events("g/p Tag-Push"), Ok(Some(vec!["tag_push"])));
-        assert_eq!(events("g/p Default"), Ok(Some(Vec::new())));
-        assert_eq!(events("g/p push default"), Err("default".to_owned()));
-        assert_eq!(events("g/p push all"), Err("all".to_owned()));
+            let choice = Asked::of(&given).map(|it| it.choice());
+            assert_eq!(choice, Some(Ok(Some(Choice { events, routes }))), "{rest}");
+        }
+        for (rest, wrong) in [
+            ("g/p push default", Wrong::Event("default")),
+            ("g/p push all", Wrong::Event("all")),
+            ("g/p branch=main", Wrong::Condition("branch=main")),
+            ("g/p labels=", Wrong::Condition("labels=")),
+            ("g/p drafts=no", Wrong::Flag("drafts=no")),
+        ] {
+            let given = given(None, rest, "C1");
+            let choice = Asked::of(&given).map(|it| it.choice());
+            assert_eq!(choice, Some(Err(wrong)), "{rest}");
+        }
+        let given = given(None, "g/p", "C1");
+        assert_eq!(Asked::of(&given).map(|it| it.choice()), Some(Ok(None)));
     }
 
     #[test]

@@ -13,9 +13,9 @@ pub(crate) use backfill::{Database, LostBackfills, PreviewOutcome, Progress, Set
 pub(crate) use chatops::{ChatopsDatabase, OfHost};
 pub(crate) use job::{Effects, Job, Queue};
 pub(crate) use slack::{
-    Delivery, Drift, EVENTS, FUNCTIONS, Finished, HostProperties, Install, Integration, Mention,
-    MetricsReport, NewEvent, Outcome, Published, Received, Refresh, Sent, SlackDatabase, Standing,
-    StoredTokens, Subscription, TakenState, TicketOwner, Trouble, Updates, Which, Workspace,
-    Writes,
+    Choice, Delivery, Drift, EVENTS, FUNCTIONS, Finished, Follower, HostProperties, Install,
+    Integration, Mention, MetricsReport, NewEvent, Outcome, Published, Received, Refresh, Sent,
+    SlackDatabase, Standing, StoredTokens, Subscription, TakenState, TicketOwner, Trouble, Updates,
+    Which, Workspace, Writes,
 };
 pub(crate) use transaction::Transaction;

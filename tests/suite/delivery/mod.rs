@@ -5,6 +5,7 @@ mod finish;
 mod lane;
 mod pace;
 mod parked;
+mod quiet;
 mod random;
 mod status;
 mod trouble;

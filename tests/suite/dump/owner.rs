@@ -32,7 +32,7 @@ insert into lockstep_internal.slack_notification (schema, integration_id) values
 insert into lockstep_internal.slack_person (schema, team_id, user_id, quiet_from, quiet_until, time_zone) values ('public', 'T1', 'U1', '22:00', '07:00', 'UTC');
 insert into lockstep_internal.slack_manager (schema, integration_id, team_id, user_id) values ('public', 1, 'T1', 'U1');
 insert into lockstep_internal.slack_subscription (schema, project_id, team_id, channel, workspace_id, user_id) values ('public', 1, 'T1', '#c', 'T1', 'U1');
-insert into lockstep.slack_subscription_audit (schema, project_id, team_id, channel, change, events) values ('public', 1, 'T1', '#c', 'subscribed', '{push}');
+insert into lockstep.slack_subscription_audit (schema, project_id, team_id, channel, change, events, routes) values ('public', 1, 'T1', '#c', 'subscribed', '{push}', '[]');
 insert into lockstep_internal.event (schema, key, payload) values ('public', 'k', '{\"a\": 1}');
 insert into lockstep_internal.slack_channel (schema, team_id, channel) values ('public', 'T1', '#c');
 insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane) values ('public', 1, 1, 1, 1, 1);

@@ -3,7 +3,7 @@ select lockstep.set_slack_notifications(1, '{"channels": "#one", "branches": "al
 select lockstep.set_slack_notifications(5, '{"channels": "#all", "branches": "protected"}', 'mallory');
 select lockstep.install_slack_workspace('T1', 'Team', 'U1', 'B1', 'token', 'iv', '{commands,chat:write}', refresh_token => 'refresh', refresh_token_iv => 'riv',
                                         expires_at => now() + interval '1 minute', schema => 'mallory');
-select lockstep.subscribe_slack_channel(1, 'T1', '#four', null, 'mallory'), lockstep.subscribe_slack_channel(2, 'T1', '#four', null, 'mallory');
+select lockstep.subscribe_slack_channel(1, 'T1', '#four', schema => 'mallory'), lockstep.subscribe_slack_channel(2, 'T1', '#four', schema => 'mallory');
 select lockstep.publish_event('{"object_kind": "push", "ref": "refs/heads/main", "project": {"id": 1, "default_branch": "main"}, "user_username": "ada"}', 'first', 'mallory');
 select lockstep_api.begin_slack_install(sha256('1'), sha256('2'), lockstep.issue_slack_install_ticket(project_id => 1, schema => 'mallory'), schema => 'mallory');
 select lockstep_api.begin_slack_install(sha256('3'), sha256('4'), lockstep.issue_slack_install_ticket(project_id => 3, schema => 'mallory'), schema => 'mallory');

@@ -6,6 +6,26 @@ use super::{claim, lapse, queue, runner};
 use crate::service_account::number;
 use crate::surface::refusal::error_of;
 
+/// Its clock was two days ahead, and then it was lost.
+#[test]
+fn a_clock_that_was_ahead_keeps_no_jobs() -> Result<()> {
+    let mut client = queue("job_clock")?;
+    client.batch_execute("select lockstep.enqueue_job('A')")?;
+    let first = runner(&mut client)?;
+    let second = runner(&mut client)?;
+    assert_eq!(claim(&mut client, first, 1)?, [1]);
+    client.batch_execute(&format!(
+        "update lockstep_internal.job_runner set leased_until = leased_until + interval '2 days' where id = {first}"
+    ))?;
+    // It may only have been busy: it has as much time as after a heartbeat.
+    assert_eq!(claim(&mut client, second, 10)?, [0_i64; 0]);
+    let ahead = "select count(*) from lockstep_internal.job_runner where leased_until > clock_timestamp() + lease_for";
+    assert_eq!(number(&mut client, ahead)?, 0);
+    lapse(&mut client, first)?;
+    assert_eq!(claim(&mut client, second, 10)?, [1]);
+    Ok(())
+}
+
 #[test]
 fn lost_runner_leaves_its_jobs_to_others() -> Result<()> {
     let mut client = queue("job_lost")?;

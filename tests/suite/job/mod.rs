@@ -1,5 +1,6 @@
 //! The queue for its callers: order, wake-ups, leases, retries, rights.
 
+mod after;
 mod lease;
 mod level;
 mod limit;

@@ -38,7 +38,7 @@ fn the_role_has_no_attributes() -> Result<()> {
     assert_eq!(
         row.get::<_, String>(0),
         "begin_slack_install claim_deliveries claim_jobs claim_slack_token_refresh complete_jobs delivery_results delivery_wait drift_checks drift_report \
-         enqueue_slack_job fail_job finish_deliveries finish_slack_install give_back_slack_token_refresh is_chatops_member is_project_within list_slack_integrations list_slack_subscriptions list_slack_tokens \
+         enqueue_slack_job fail_job finish_deliveries finish_slack_install give_back_slack_token_refresh is_chatops_member is_project_within list_slack_followers list_slack_integrations list_slack_subscriptions list_slack_tokens \
          list_slack_workspaces managed_slack_integrations metrics_report publish_events receive_slack_event record_history release_jobs release_other_jobs remind_of_reviews replace_slack_token resume_lost_backfills runner_heartbeat \
          set_slack_integration_active set_slack_integration_settings set_slack_person slack_bot slack_channel_troubles slack_workspace_notifications start_runner status_history status_report \
          stop_runner store_slack_token subscribe_slack_project sweep_slack take_slack_install test_slack_workspace_integration unsubscribe_slack_project"

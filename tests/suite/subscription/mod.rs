@@ -2,6 +2,10 @@
 
 mod audit;
 mod delivery;
+mod exclusion;
+mod followers;
+mod organization;
+mod routes;
 mod session;
 mod slack;
 mod told;

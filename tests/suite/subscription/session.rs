@@ -2,10 +2,11 @@
 
 use std::thread;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::concurrency::{pid_of, wait_until_blocked};
 use crate::database::cluster;
+use crate::notification::filter::push;
 use crate::subscription::{followed, recorded, subscribe, text, world};
 
 /// The second one waits for the first, and finds what it has done, or takes its place.
@@ -73,6 +74,47 @@ fn two_end_the_same_subscription_at_once() -> Result<()> {
         recorded(&mut client)?,
         "subscribed 1 F #f U3, unsubscribed 1 F #f"
     );
+    Ok(())
+}
+
+/// Two who report results lock subscriptions in the order of their ids, whichever of them is reached and which is not: neither waits
+/// for the other while the other waits for it.
+#[test]
+fn results_lock_subscriptions_in_one_order() -> Result<()> {
+    let name = "subscription_finish";
+    let mut client = world(name)?;
+    client.batch_execute(
+        "update integrations set active = false;
+         select lockstep.subscribe_slack_channel(1, 'F', '#one'), lockstep.subscribe_slack_channel(1, 'F', '#two');
+         update lockstep_internal.slack_subscription set error = 'is_archived', failures = 1, failing_since = now(), failed_at = now() where id = 2",
+    )?;
+    let event = push("refs/heads/main").to_string();
+    client.execute("select lockstep.publish_event($1::text::jsonb)", &[&event])?;
+    // The second one ends its trouble, which is written first; the first one has one from now on.
+    let results = "select jsonb_agg(jsonb_build_object('delivery', c.delivery, 'lease', c.lease) || case c.channel
+                            when '#one' then '{\"outcome\": \"failed\", \"error\": \"not_in_channel\"}'
+                            else '{\"outcome\": \"delivered\", \"channel\": \"C2\", \"ts\": \"1.1\"}' end::jsonb order by c.channel desc)::text
+                     from lockstep_api.claim_deliveries(10, '1 minute', 1000) c";
+    let results = text(&mut client, results)?;
+    let mut reporter = cluster()?.connect(name)?;
+    let pid = pid_of(&mut reporter)?;
+    let mut holder = cluster()?.connect(name)?;
+    let lock = "select from lockstep_internal.slack_subscription where id = ";
+    holder.batch_execute(&format!("begin; {lock} 1 for update"))?;
+    let finish = "select lockstep_api.finish_deliveries($1::text::jsonb)";
+    thread::scope(|scope| -> Result<()> {
+        let waiting = scope.spawn(|| reporter.query_one(finish, &[&results]));
+        wait_until_blocked(&mut client, pid)?;
+        let free = holder.batch_execute(&format!("{lock} 2 for update nowait"));
+        holder.batch_execute("rollback")?;
+        let row = waiting
+            .join()
+            .map_err(|_| anyhow::anyhow!("the session panicked"))?;
+        assert_eq!(row?.get::<_, i32>(0), 2);
+        free.context("the second one is locked before the first")
+    })?;
+    let troubles = "select string_agg(concat_ws(' ', channel, error), ', ' order by channel) from lockstep.slack_subscriptions()";
+    assert_eq!(text(&mut client, troubles)?, "#one not_in_channel, #two");
     Ok(())
 }
 

@@ -120,6 +120,30 @@ fn a_second_workspace_follows_a_project() -> Result<()> {
         view.to_string().contains("`group/one` in #nowhere"),
         "{view}"
     );
+    // Acme's Ada has connected the project: she sees who follows it.
+    let answer = globex.scene.status()?;
+    ensure!(
+        answer.contains(&format!(
+            "*Followed by*\n• `group/one` in `#nowhere` of Globex: pushes, issues, by bob\n• `group/one` in `{news}` of Globex: pushes"
+        )),
+        "{answer}"
+    );
+    let answer = globex.say(
+        &bob,
+        "subscribe group/one push, issue branches=release/*,main",
+    )?;
+    ensure!(
+        answer.contains("still follows `group/one`: pushes, issues; if `branches=release/*,main`."),
+        "{answer}"
+    );
+    globex.scene.tell(&push(1, "Warm the pot"), 3)?;
+    assert_eq!(globex.scene.settled(&news)?.len(), 2);
+    let answer = globex.say(&bob, "subscribe group/one push branches=release/*")?;
+    ensure!(
+        answer.contains("pushes; if `branches=release/*`."),
+        "{answer}"
+    );
+    globex.scene.tell(&push(1, "Add the milk"), 2)?;
     let answer = globex.say(&bob, "unsubscribe group/one")?;
     ensure!(
         answer.contains(&format!("<#{news}> no longer follows `group/one`")),
@@ -129,7 +153,7 @@ fn a_second_workspace_follows_a_project() -> Result<()> {
     ensure!(answer.contains("For example"), "{answer}");
     globex.say(&bob, "unsubscribe group/one #nowhere")?;
     globex.scene.tell(&push(1, "Drink the tea"), 1)?;
-    assert_eq!(globex.scene.settled(&news)?.len(), 1);
+    assert_eq!(globex.scene.settled(&news)?.len(), 2);
     let listed = globex.say(&bob, "subscriptions")?;
     ensure!(listed.starts_with("No channel"), "{listed}");
     Ok(())
@@ -165,6 +189,16 @@ fn refusals_say_what_to_do_and_nothing_else() -> Result<()> {
             &bob,
             "subscribe group/one #c all",
             "`all` is not an event of a project. These are: push, tag_push",
+        ),
+        (
+            &bob,
+            "subscribe group/one #c branch=main",
+            "`branch=main` is not a condition. These are: branches, labels",
+        ),
+        (
+            &bob,
+            "subscribe group/one #c drafts=no",
+            "`drafts=no` has to be `true` or `false`",
         ),
         (
             &bob,

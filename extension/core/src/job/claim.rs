@@ -25,7 +25,8 @@ kept! {
         // A lease is renewed once a third of it is over.
         standing: OwnStatement::by_index(
             "select r.leased_until < clock_timestamp() + r.lease_for * 2 / 3,
-                    exists (select from lockstep_internal.job_runner o where o.leased_until < clock_timestamp())
+                    exists (select from lockstep_internal.job_runner o where o.leased_until < clock_timestamp()
+                               or o.leased_until > clock_timestamp() + o.lease_for + interval '5 minutes')
                     or exists (select from lockstep_internal.job j where j.status = 'scheduled' and j.run_at <= (select clock_timestamp())),
                     r.role::text, r.workers,
                     exists (select from lockstep_internal.job_schedule s where s.next_at <= (select clock_timestamp())),
@@ -218,7 +219,7 @@ fn claim_some(runner: i64, jobs: &[i64], most: i32, claimed: &mut Vec<Claimed>) 
 struct Standing {
     /// The lease is renewed.
     is_renewed: bool,
-    /// There are jobs of lost runners, or scheduled ones whose time has come.
+    /// There are runners that are lost, or whose leases end too late, or scheduled ones whose time has come.
     has_others: bool,
     /// A recurring job is due.
     has_schedule: bool,

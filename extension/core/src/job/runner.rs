@@ -27,6 +27,7 @@ struct Statements {
     renew: OwnStatement,
     share: OwnStatement,
     lock: OwnStatement,
+    shorten: OwnStatement,
     lapsed: OwnStatement,
     take_over: OwnStatement,
     give_back: OwnStatement,
@@ -59,6 +60,14 @@ kept! {
             "select role::text from lockstep_internal.job_runner where id = $1 for update",
             &[pg_sys::INT8OID],
             &["id"],
+        ),
+        // A lease that was written while the clock was ahead ends as if it were renewed now.
+        shorten: OwnStatement::new(
+            "update lockstep_internal.job_runner r set leased_until = clock_timestamp() + r.lease_for
+              where r.id = any (array(
+                select o.id from lockstep_internal.job_runner o where o.leased_until > clock_timestamp() + o.lease_for + interval '5 minutes'
+                 order by o.id for no key update skip locked))",
+            &[],
         ),
         lapsed: OwnStatement::new(
             "select id, name from lockstep_internal.job_runner where leased_until < clock_timestamp() order by id for update skip locked",
@@ -133,6 +142,7 @@ pub(super) fn check_role(runner: i64, role: &str) -> Result<()> {
 pub(super) fn take_over_from_lost() -> Result<()> {
     let mut lost: Vec<(i64, String)> = Vec::new();
     STATEMENTS.with(|statements| {
+        statements.shorten.run(&[])?;
         statements.lapsed.rows(&[], |row| {
             lost.extend(row.get(1).zip(row.get(2)));
         })

@@ -24,7 +24,7 @@ returns table (integration_id bigint, slack_integration_id bigint, subscription_
 language c rows 10 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.explain_event(jsonb, text) is
-  'what lockstep.publish_event would do with an event, without doing it: for each integration that could be notified a row per route, with taken, passed, or the condition that does not hold; one without a route, with all channels, or why there are none; and for each person that it is for (user_id), whether messages mention them, and whether they get a direct message, if they want any; and a row for each channel that has subscribed to the project';
+  'what lockstep.publish_event would do with an event, without doing it: for each integration that could be notified a row per route, with taken, passed, or the condition that does not hold; one without a route, with all channels, or why there are none; and for each person that it is for (user_id), whether messages mention them, and whether they get a direct message, if they want any; and the same rows for each channel that has subscribed to the project';
 revoke execute on function lockstep.explain_event(jsonb, text) from public;
 grant execute on function lockstep.explain_event(jsonb, text) to lockstep_admin;
 "#)]

@@ -3,12 +3,13 @@
 //! The data flow: an event is parsed ([`mod@read`]); its project and the groups above are looked up in the application's tables
 //! ([`tables`]); the recipients are determined ([`mod@recipients`]) from the settings ([`settings`]) and from what people have chosen
 //! ([`person`]), and from the channels that follow the project ([`subscription`]); then event and deliveries are written ([`mod@written`]). Everything is set-based over a batch ([`publish`], [`batch`]). [`mod@explain`] does all but
-//! writing; [`trial`] sends a test message, [`reminder`] a list of what waits.
+//! writing; [`trial`] sends a test message, [`reminder`] a list of what waits. [`quiet`] says where nobody is notified by the time that a delivery has its turn.
 
 mod batch;
 mod explain;
 pub(crate) mod person;
 pub(crate) mod publish;
+mod quiet;
 mod read;
 mod recipients;
 pub(crate) mod reminder;
@@ -18,6 +19,7 @@ mod tables;
 pub(crate) mod trial;
 mod written;
 
-pub(crate) use recipients::{Waited, may_be_sent};
+pub(crate) use quiet::quiet;
+pub(crate) use recipients::{Reason, Waited, may_be_sent};
 pub(crate) use settings::{Trouble, channels_now, sweep_gone, troubles};
-pub(crate) use subscription::{quiet_projects, sweep_subscriptions};
+pub(crate) use subscription::sweep_subscriptions;

@@ -87,6 +87,7 @@ fn remind(
     let schema = tables.schema.as_str();
     let event = rows::NewEvent {
         key,
+        project: None,
         payload: Some(payload.to_string().into()),
         request: None,
     };

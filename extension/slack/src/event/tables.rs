@@ -19,6 +19,9 @@ pub(super) struct Statements {
     /// `$1` projects: project, namespace, the ids from the root to that namespace, organization, whether GitLab is silent, whether
     /// the project is archived, and whether it is being deleted.
     pub(super) projects: Statement,
+    /// `$1` projects, or null: the same, whether GitLab is silent, whether there is such a project, whether it is archived, and
+    /// whether it is being deleted.
+    pub(super) quiet: Statement,
     /// `$1` groups: group, the ids from the root to it, organization, whether GitLab is silent.
     pub(super) groups: Statement,
     /// `$1` last parts of paths: group, the ids from the root to it.
@@ -114,6 +117,14 @@ impl Statements {
                             coalesce({}, {organization}), {silent}, {is_archived}, {is_going}
                        from {p} p left join {n} n on n.id == p.namespace_id where p.id == any ($1)",
                     column_or_null(&tables.projects, "p", "organization_id")
+                ),
+                ids,
+                &["id"],
+            ),
+            quiet: by_index(
+                &format!(
+                    "select o.id, {silent}, p.id is not null, {is_archived}, {is_going}
+                       from pg_catalog.unnest($1) o (id) left join {p} p on p.id == o.id"
                 ),
                 ids,
                 &["id"],

@@ -96,6 +96,7 @@ fn test(tables: &Tables, integration: i64, only: Option<i64>) -> Result<Vec<Trie
     let schema = tables.schema.as_str();
     let event = rows::NewEvent {
         key,
+        project: None,
         payload: Some(payload.to_string().into()),
         request: None,
     };

@@ -32,7 +32,7 @@ pub(crate) use integration::{EVENTS, Integration, Which};
 pub(crate) use monitoring::{Drift, MetricsReport};
 pub(crate) use publish::Published;
 pub(crate) use settings::HostProperties;
-pub(crate) use subscription::Subscription;
+pub(crate) use subscription::{Choice, Follower, Subscription};
 pub(crate) use token::{Refresh, StoredTokens};
 
 pub(crate) struct Condition {
@@ -166,7 +166,7 @@ impl SlackDatabase {
 }
 
 /// All functions that `serve` calls.
-pub(crate) const FUNCTIONS: [&str; 46] = [
+pub(crate) const FUNCTIONS: [&str; 47] = [
     "begin_slack_install",
     "claim_deliveries",
     "claim_jobs",
@@ -182,6 +182,7 @@ pub(crate) const FUNCTIONS: [&str; 46] = [
     "finish_slack_install",
     "give_back_slack_token_refresh",
     "is_project_within",
+    "list_slack_followers",
     "list_slack_integrations",
     "list_slack_subscriptions",
     "list_slack_tokens",

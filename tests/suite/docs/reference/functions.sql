@@ -383,6 +383,7 @@ select lockstep.subscribe_slack_channel(42, 'T0123', '#docs', '{push,release}');
 --! select lockstep.subscribe_slack_channel(42, 'T0999', '#docs')
 --! select lockstep.subscribe_slack_channel(42, 'T0123', '#docs,#more')
 --! select lockstep.subscribe_slack_channel(42, 'T0123', '#docs', '{nope}')
+--! select lockstep.subscribe_slack_channel(42, 'T0123', '#docs', routes => '[{"branch": "main"}]')
 
 -- slack_subscriptions
 select path, channel, events, state from lockstep.slack_subscriptions(project_id => 42);

@@ -3,7 +3,7 @@
 use super::subject;
 use crate::delivery::channel::Locked;
 use crate::error::Result;
-use crate::event::{Waited, may_be_sent, quiet_projects};
+use crate::event::{Reason, Waited, may_be_sent, quiet};
 use crate::slack_workspace::{Destination, ancestors, destinations, with_token};
 use crate::subscription;
 use lockstep_server::kept;
@@ -18,6 +18,7 @@ const MOST_ROUNDS: usize = 10;
 struct Statements {
     first: OwnStatement,
     fail: OwnStatement,
+    fail_quiet: OwnStatement,
     fail_each: OwnStatement,
 }
 
@@ -25,14 +26,15 @@ kept! {
     static STATEMENTS: Statements = Statements {
         first: OwnStatement::by_index(
             "select h.lane, h.id, h.slack_integration_id, h.integration_id, h.event, h.attempts, h.uncertain, h.failures, h.channel,
-                    h.mentions, h.wait::int8, n.channel, h.subscription_id
+                    h.mentions, h.wait::int8, n.channel, h.subscription_id, e.project_id
                from unnest($1) c (id)
               cross join lateral (
                 select d.lane, d.id, d.slack_integration_id, d.integration_id, d.event, d.attempts, d.uncertain, d.failures, d.channel,
                        d.mentions, d.subscription_id, extract(epoch from d.not_before - clock_timestamp()) * 1000000 as wait
                   from lockstep_internal.slack_delivery d
                  where d.lane = c.id and d.status = 'waiting' order by d.lane, d.id limit 1) h
-               left join lockstep_internal.slack_channel n on n.id = h.channel",
+               left join lockstep_internal.slack_channel n on n.id = h.channel
+               left join lockstep_internal.event e on e.id = h.event",
             &[pg_sys::INT8ARRAYOID],
             &["lane", "id"],
         ),
@@ -51,6 +53,20 @@ kept! {
                 pg_sys::TEXTARRAYOID,
             ],
             &["lane"],
+        ),
+        // In silent mode everything that waits in the lane.
+        fail_quiet: OwnStatement::by_index(
+            "update lockstep_internal.slack_delivery d
+                set status = 'failed', error = q.error, needed = null, done_at = clock_timestamp()
+               from unnest($1, $2, $3) q (lane, project_id, error)
+              where d.lane = q.lane and d.status = 'waiting'
+                and (q.error = 'silent_mode' or q.project_id = (select e.project_id from lockstep_internal.event e where e.id = d.event))",
+            &[
+                pg_sys::INT8ARRAYOID,
+                pg_sys::INT8ARRAYOID,
+                pg_sys::TEXTARRAYOID,
+            ],
+            &["lane", "id"],
         ),
         fail_each: OwnStatement::by_index(
             "update lockstep_internal.slack_delivery set status = 'failed', error = $2, needed = null, done_at = clock_timestamp()
@@ -84,13 +100,16 @@ pub(super) struct Head {
 struct First {
     lane: i64,
     slack_integration: Option<i64>,
+    /// Where its event happened, if in a project.
+    project: Option<i64>,
     /// It was to be sent later, and the time has come.
     has_waited: bool,
     head: Head,
 }
 
-/// The first delivery of each channel that can be sent. Deliveries of removed or inactive integrations and of ended subscriptions fail, and so do those that have
-/// waited for somebody who may not see them by now, or does not want them.
+/// The first delivery of each channel that can be sent. Deliveries of removed or inactive integrations, of ended subscriptions and of
+/// projects of which nobody is notified any more fail, and so do those that have waited for somebody who may not see them by now, or
+/// does not want them.
 pub(super) fn heads(schema: &str, channels: &[Locked]) -> Result<BTreeMap<i64, Head>> {
     let teams: BTreeMap<i64, &str> = channels
         .iter()
@@ -108,9 +127,11 @@ pub(super) fn heads(schema: &str, channels: &[Locked]) -> Result<BTreeMap<i64, H
         let destinations = destinations(schema, &ids)?;
         let heirs = heirs(schema, &firsts, &destinations)?;
         let subscribed = Subscribed::look_up(schema, &firsts)?;
+        let quiet = quiet(schema, firsts.iter().map(|it| it.project).collect())?;
         let refused = refused(schema, &firsts, &teams)?;
         fail_each(&refused, "no_access")?;
         let mut gone = Vec::new();
+        let mut quieted = Vec::new();
         left = Vec::new();
         for mut first in firsts {
             let destination = first.slack_integration.and_then(|it| destinations.get(&it));
@@ -119,22 +140,25 @@ pub(super) fn heads(schema: &str, channels: &[Locked]) -> Result<BTreeMap<i64, H
                 Some(subscription) => subscribed.trouble(subscription, team),
                 None => trouble(&first, destination, team, &heirs),
             };
-            match trouble {
-                Some(error) => gone.push(Gone {
+            match (trouble, quiet.get(&first.project)) {
+                (Some(error), _) => gone.push(Gone {
                     lane: first.lane,
                     slack_integration: first.slack_integration,
                     integration: first.head.integration,
                     subscription: first.head.subscription,
                     error,
                 }),
-                None if refused.contains(&first.head.id) => left.push(first.lane),
-                None => {
+                (None, Some(reason)) => quieted.push((first.lane, first.project, *reason)),
+                (None, None) if refused.contains(&first.head.id) => left.push(first.lane),
+                (None, None) => {
                     first.head.alias = destination.map(|it| it.alias.clone()).unwrap_or_default();
                     heads.insert(first.lane, first.head);
                 }
             }
         }
         fail(&gone)?;
+        fail_quiet(&quieted)?;
+        left.extend(quieted.into_iter().map(|(lane, ..)| lane));
         left.extend(gone.into_iter().map(|it| it.lane));
         if left.is_empty() {
             break;
@@ -163,36 +187,31 @@ fn heirs(
     }
 }
 
-/// The subscriptions that there still are, the workspaces that have the app, and the projects of which nobody is notified now.
+/// The subscriptions that there still are, and the workspaces that have the app.
 struct Subscribed {
-    /// By id: workspace and project.
-    places: BTreeMap<i64, (String, i64)>,
+    /// The workspace of each, by id.
+    teams: BTreeMap<i64, String>,
     with_token: BTreeSet<String>,
-    quiet: BTreeMap<i64, &'static str>,
 }
 
 impl Subscribed {
     fn look_up(schema: &str, firsts: &[First]) -> Result<Self> {
         let ids = firsts.iter().filter_map(|it| it.head.subscription);
         let ids: BTreeSet<i64> = ids.collect();
-        let places = subscription::places(&ids.into_iter().collect::<Vec<i64>>())?;
-        let teams = places.values().map(|(team, _)| team.as_str());
+        let teams = subscription::teams(&ids.into_iter().collect::<Vec<i64>>())?;
         Ok(Self {
-            with_token: with_token(schema, teams)?,
-            quiet: quiet_projects(schema, places.values().map(|(_, project)| *project))?,
-            places,
+            with_token: with_token(schema, teams.values().map(String::as_str))?,
+            teams,
         })
     }
 
     /// Why a delivery to a channel of that workspace cannot be sent, if so.
     fn trouble(&self, subscription: i64, team: Option<&str>) -> Option<&'static str> {
-        let found = self.places.get(&subscription);
-        let Some((found, project)) = found.filter(|(found, _)| Some(found.as_str()) == team) else {
-            return Some("unsubscribed");
-        };
-        match self.with_token.contains(found) {
-            true => self.quiet.get(project).copied(),
-            false => Some("not_installed"),
+        let found = self.teams.get(&subscription).map(String::as_str);
+        match found.filter(|found| Some(*found) == team) {
+            None => Some("unsubscribed"),
+            Some(team) if self.with_token.contains(team) => None,
+            Some(_) => Some("not_installed"),
         }
     }
 }
@@ -249,6 +268,7 @@ fn firsts(lanes: &[i64]) -> Result<Vec<First>> {
             firsts.push(First {
                 lane: row.get(1).unwrap_or_default(),
                 slack_integration: row.get(3),
+                project: row.get(14),
                 has_waited: row.get(11).is_some_and(|wait: i64| wait <= 0),
                 head: Head {
                     id: row.get(2).unwrap_or_default(),
@@ -298,6 +318,19 @@ fn fail(gone: &[Gone]) -> Result<()> {
         datum(errors),
     ];
     STATEMENTS.with(|statements| statements.fail.run(&arguments))?;
+    Ok(())
+}
+
+/// Fails everything that waits in these lanes for the same projects.
+fn fail_quiet(quieted: &[(i64, Option<i64>, Reason)]) -> Result<()> {
+    if quieted.is_empty() {
+        return Ok(());
+    }
+    let lanes: Vec<i64> = quieted.iter().map(|(lane, ..)| *lane).collect();
+    let projects: Vec<Option<i64>> = quieted.iter().map(|(_, project, _)| *project).collect();
+    let reasons: Vec<&str> = quieted.iter().map(|(.., it)| it.name()).collect();
+    let arguments = [keys_argument(&lanes), datum(projects), datum(reasons)];
+    STATEMENTS.with(|statements| statements.fail_quiet.run(&arguments))?;
     Ok(())
 }
 

@@ -100,6 +100,7 @@ impl<'a> Decided<'a> {
     pub(super) fn written(&self, key: String) -> rows::NewEvent<'a> {
         rows::NewEvent {
             key,
+            project: self.scope.project,
             payload: self
                 .told()
                 .next()

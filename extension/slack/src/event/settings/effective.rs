@@ -36,6 +36,9 @@ pub(crate) struct Settings {
     pub(crate) mentions: bool,
     /// Slack's user groups, by the path of the group in the application.
     pub(crate) user_groups: BTreeMap<String, String>,
+    /// Of a subscription: events without channels of their own go nowhere.
+    #[serde(skip)]
+    is_exact: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +77,7 @@ impl Default for Settings {
             changes: Vec::new(),
             mentions: false,
             user_groups: BTreeMap::new(),
+            is_exact: false,
         }
     }
 }
@@ -113,11 +117,17 @@ impl Updates {
 }
 
 impl Settings {
-    /// The defaults, with one channel for some kinds of events.
-    pub(crate) fn of_channel(channel: &str, kinds: &[Kind]) -> Self {
+    /// The defaults, with one channel for some kinds of events, and for what takes one of these routes.
+    pub(crate) fn of_channel(channel: &str, kinds: &[Kind], routes: Vec<Route>) -> Self {
         let channels = |kind: &Kind| (kind.name().to_owned(), vec![channel.to_owned()]);
+        let to_channel = |route| Route {
+            channels: vec![channel.to_owned()],
+            ..route
+        };
         Self {
             event_channels: kinds.iter().map(channels).collect(),
+            routes: routes.into_iter().map(to_channel).collect(),
+            is_exact: true,
             ..Self::default()
         }
     }
@@ -166,6 +176,7 @@ impl Settings {
             user_groups: user_groups
                 .and_then(|text| serde_json::from_str(&text).ok())
                 .unwrap_or_default(),
+            is_exact: false,
         }
     }
 
@@ -174,7 +185,8 @@ impl Settings {
             let channels = self.event_channels.get(kind.name());
             channels.filter(|channels| !channels.is_empty())
         };
-        let found = own(kind).or_else(|| kind.general().and_then(own));
+        let general = kind.general().filter(|_| !self.is_exact);
+        let found = own(kind).or_else(|| general.and_then(own));
         match (found, kind.column()) {
             (Some(channels), _) => channels,
             (None, Some(_)) => &self.channels,

@@ -17,6 +17,6 @@ pub(crate) mod workspace;
 pub(crate) use configure::channels_now;
 pub(crate) use effective::{Branches, Effective, Settings, effective};
 pub(crate) use gone::sweep_gone;
-pub(crate) use route::Route;
+pub(crate) use route::{Route, conditions};
 pub(crate) use trouble::{Trouble, troubles};
 pub(crate) use value::{channels, is_id_of, setting, short, truth};

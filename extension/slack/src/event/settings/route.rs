@@ -11,6 +11,8 @@ const MOST_ROUTES: usize = 50;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Route {
+    /// None in a subscription, which has one channel.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) channels: Vec<String>,
     /// By name; empty for all that are not confidential.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -52,6 +54,7 @@ impl Route {
         }
     }
 
+    /// All conditions of a route, and its channels.
     fn read(path: &str, fields: &Map<String, Value>) -> Result<Self> {
         let mut route = Self::default();
         for (name, value) in fields {
@@ -86,10 +89,7 @@ impl Route {
                 _ => return Err(setting(path, "is not part of a route")),
             }
         }
-        match route.channels.is_empty() {
-            true => Err(setting(path, "has no channels")),
-            false => Ok(route),
-        }
+        Ok(route)
     }
 }
 
@@ -101,7 +101,17 @@ fn flag(path: &str, value: &Value) -> Result<Option<bool>> {
     }
 }
 
+/// Of an integration: each has channels.
 pub(super) fn routes(name: &str, value: &Value) -> Result<Vec<Route>> {
+    let routes = conditions(name, value)?;
+    match routes.iter().position(|route| route.channels.is_empty()) {
+        Some(place) => Err(setting(format!("{name}[{place}]"), "has no channels")),
+        None => Ok(routes),
+    }
+}
+
+/// Routes that need no channels.
+pub(crate) fn conditions(name: &str, value: &Value) -> Result<Vec<Route>> {
     let routes = match value {
         Value::Null => return Ok(Vec::new()),
         Value::Array(routes) => routes,

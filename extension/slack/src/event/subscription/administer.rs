@@ -1,46 +1,51 @@
 //! Subscriptions as administrators see and change them.
 
-use super::kind::{channel, events, kinds};
-use super::listed::{allowed, list, project};
+use super::kind::{Wanted, channel, events, routes};
+use super::listed::{allowed, conditions_of, list, project};
 use crate::error::{OrRaise, Result, SlackError, SubscriptionError, required};
-use crate::event::read::Kind;
 use crate::event::tables::Tables;
 use crate::slack_workspace::{self, lock_team, with_token};
-use crate::subscription::{self, Place};
+use crate::subscription::{self, Choice, Place};
+use pgrx::JsonB;
 use pgrx::prelude::*;
 
 /// Subscribes a channel to a project.
 #[pg_extern(sql = r#"
-create function lockstep.subscribe_slack_channel(project_id bigint, team_id text, channel text, events text[] default null, schema text default 'public')
+create function lockstep.subscribe_slack_channel(project_id bigint, team_id text, channel text, events text[] default null,
+  routes jsonb default null, schema text default 'public')
 returns bigint language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.subscribe_slack_channel(bigint, text, text, text[], text) is
-  'lets a channel of a Slack workspace that has the app follow a project, also beside the project''s integration; the events are those named, else as they are, and of a new subscription the default, as with an empty array; returns the id of the subscription';
-revoke execute on function lockstep.subscribe_slack_channel(bigint, text, text, text[], text) from public;
-grant execute on function lockstep.subscribe_slack_channel(bigint, text, text, text[], text) to lockstep_admin;
+comment on function lockstep.subscribe_slack_channel(bigint, text, text, text[], jsonb, text) is
+  'lets a channel of a Slack workspace that has the app follow a project, also beside the project''s integration; the events are those named, else as they are, and of a new subscription the default, as with an empty array; an event that routes are for, with the conditions of an integration''s routes, must fulfil those of one; returns the id of the subscription';
+revoke execute on function lockstep.subscribe_slack_channel(bigint, text, text, text[], jsonb, text) from public;
+grant execute on function lockstep.subscribe_slack_channel(bigint, text, text, text[], jsonb, text) to lockstep_admin;
 "#)]
 fn subscribe_slack_channel(
     project_id: Option<i64>,
     team_id: Option<&str>,
     channel: Option<&str>,
     events: Option<Vec<Option<String>>>,
+    routes: Option<JsonB>,
     schema: Option<&str>,
 ) -> i64 {
     let id = required(project_id, "project_id");
     let team = required(team_id, "team_id");
     let given = required(channel, "channel");
     let schema = required(schema, "schema");
-    subscribe((id, team, given), events, schema).or_raise()
+    subscribe((id, team, given), (events, routes), schema).or_raise()
 }
 
 fn subscribe(
     (id, team, given): (i64, &str, &str),
-    given_events: Option<Vec<Option<String>>>,
+    (given_events, given_routes): (Option<Vec<Option<String>>>, Option<JsonB>),
     schema: &str,
 ) -> Result<i64> {
     let tables = Tables::attached(schema)?;
     let channel = channel(given)?;
-    let events = given_events.map(events).transpose()?;
+    let choice = Choice {
+        events: given_events.map(events).transpose()?,
+        routes: given_routes.map(|given| routes(&given.0)).transpose()?,
+    };
     let Some((_, path)) = project(&tables, id) else {
         let column = "project_id";
         return Err(SlackError::NoSuchOwner { column, id }.into());
@@ -56,7 +61,7 @@ fn subscribe(
         team,
         channel: &channel,
     };
-    let written = subscription::write(place, events.as_deref(), None)?;
+    let written = subscription::write(place, &choice, None)?;
     let (subscription, _) = written.ok_or_else(|| SubscriptionError::Busy {
         project: path,
         channel: channel.clone(),
@@ -106,7 +111,7 @@ fn unsubscribe(project: i64, team: &str, given: &str, schema: &str) -> Result<bo
 /// Lists subscriptions.
 #[pg_extern(sql = r#"
 create function lockstep.slack_subscriptions(project_id bigint default null, team_id text default null, schema text default 'public')
-returns table (subscription_id bigint, project_id bigint, path text, team_id text, channel text, events text[], workspace_id text, user_id text,
+returns table (subscription_id bigint, project_id bigint, path text, team_id text, channel text, events text[], routes jsonb, workspace_id text, user_id text,
                is_allowed boolean, since timestamptz, state text, error text, needed text, failures bigint, failed_at timestamptz)
 language c rows 100 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
@@ -129,6 +134,7 @@ fn slack_subscriptions(
         name!(team_id, String),
         name!(channel, String),
         name!(events, Vec<&'static str>),
+        name!(routes, Option<JsonB>),
         name!(workspace_id, Option<String>),
         name!(user_id, Option<String>),
         name!(is_allowed, Option<bool>),
@@ -148,7 +154,8 @@ fn slack_subscriptions(
     };
     TableIterator::new(listed().or_raise().map(|(it, is_allowed)| {
         let subscription = it.subscription;
-        let events = kinds(&subscription.events).into_iter().map(Kind::name);
+        let events = Wanted::by(&subscription).names();
+        let routes = conditions_of(&subscription);
         let (workspace, user) = match subscription.by {
             Some(by) => (Some(by.workspace), Some(by.user)),
             None => (None, None),
@@ -166,7 +173,8 @@ fn slack_subscriptions(
             it.path,
             subscription.team,
             subscription.channel,
-            events.collect(),
+            events,
+            routes,
             workspace,
             user,
             is_allowed,

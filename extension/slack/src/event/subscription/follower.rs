@@ -1,6 +1,6 @@
 //! The subscriptions that an event may be for.
 
-use super::kind::kinds;
+use super::kind::Wanted;
 use crate::error::Result;
 use crate::event::recipients::{Candidate, Candidates};
 use crate::event::settings::Settings;
@@ -19,10 +19,11 @@ pub(in crate::event) fn subscribe(
     let teams = with_token(schema, found.iter().map(|it| it.team.as_str()))?;
     let mut settings = HashMap::with_capacity(found.len());
     for it in found {
-        let kinds = kinds(&it.events);
+        let wanted = Wanted::by(&it);
         let team = teams.get(&it.team).cloned();
-        settings.insert(it.id, Settings::of_channel(&it.channel, &kinds));
-        candidates.subscribe(it.project, Candidate::of_subscription(it.id, team, &kinds));
+        let candidate = Candidate::of_subscription(it.id, team, &wanted.kinds);
+        candidates.subscribe(it.project, candidate);
+        settings.insert(it.id, wanted.settings(&it.channel));
     }
     Ok(settings)
 }

@@ -9,7 +9,7 @@ use crate::slack_workspace::with_token;
 use crate::subscription::{self, Subscriber, Subscription};
 use lockstep_server::host::{path_of, qualified};
 use lockstep_server::{Statement, View, keys_argument};
-use pgrx::pg_sys;
+use pgrx::{JsonB, pg_sys};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) struct Listed {
@@ -19,6 +19,19 @@ pub(super) struct Listed {
     /// `active`, or why nothing is sent.
     pub(super) state: &'static str,
     scope: Option<Scope>,
+}
+
+impl Listed {
+    /// Whether it follows a project in that group, directly or further down.
+    pub(super) fn is_below(&self, group: i64) -> bool {
+        let groups = self.scope.iter().flat_map(|scope| &scope.groups);
+        groups.copied().any(|id| id == group)
+    }
+}
+
+/// The conditions of a subscription, as they are shown.
+pub(super) fn conditions_of(subscription: &Subscription) -> Option<JsonB> {
+    serde_json::from_str(&subscription.routes).ok().map(JsonB)
 }
 
 /// Those of a project, of a workspace, or all.
@@ -40,7 +53,7 @@ pub(super) fn list(
     let listed = |it: Subscription| Listed {
         path: paths.get(&it.project).cloned(),
         state: match scopes.get(&it.project).map(Scope::quiet) {
-            None => "project_gone",
+            None => Reason::ProjectGone.name(),
             Some(Some(reason)) => reason.name(),
             Some(None) if !teams.contains(&it.team) => Reason::NotInstalled.name(),
             Some(None) => "active",

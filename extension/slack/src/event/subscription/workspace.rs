@@ -1,14 +1,14 @@
 //! Subscriptions as Slack users make them, for channels of their own workspace.
 
-use super::kind::{channel, events, kinds};
-use super::listed::{asked, list, project};
+use super::kind::{Wanted, channel, events, routes};
+use super::listed::{Listed, asked, conditions_of, list, project};
 use crate::account::Accounts;
 use crate::error::{OrRaise, Result, SubscriptionError, required};
-use crate::event::read::Kind;
 use crate::event::settings::short;
 use crate::event::tables::Tables;
 use crate::slack_workspace::{check_max_rows, lock_team, project_of_path, with_token, workspace};
-use crate::subscription::{self, Place, Subscriber};
+use crate::subscription::{self, Choice, Place, Subscriber};
+use pgrx::JsonB;
 use pgrx::prelude::*;
 
 /// Users subscribe so many channels of a workspace to a project, as many as an integration has for an event.
@@ -17,15 +17,15 @@ const MOST_CHANNELS: i64 = 10;
 /// Subscribes a channel for a Slack user.
 #[pg_extern(sql = r#"
 create function lockstep_api.subscribe_slack_project(team_id text, enterprise_id text, user_id text, project text, channel text,
-  events text[] default null, schema text default 'public')
-returns table (path text, channel text, events text[], outcome text)
+  events text[] default null, routes jsonb default null, schema text default 'public')
+returns table (path text, channel text, events text[], routes jsonb, outcome text)
 language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep_api.subscribe_slack_project(text, text, text, text, text, text[], text) is
+comment on function lockstep_api.subscribe_slack_project(text, text, text, text, text, text[], jsonb, text) is
   'lets a channel of a Slack workspace follow a project, by its current or former path, for a user whose linked account maintains it: subscribed, changed, unchanged; else not_installed, not_linked, not_allowed or too_many, with nulls. Without that right the answer is the same whether there is such a project or not';
-revoke execute on function lockstep_api.subscribe_slack_project(text, text, text, text, text, text[], text) from public;
+revoke execute on function lockstep_api.subscribe_slack_project(text, text, text, text, text, text[], jsonb, text) from public;
 "#)]
-#[allow(clippy::type_complexity)]
+#[allow(clippy::type_complexity, clippy::too_many_arguments)]
 fn subscribe_slack_project(
     team_id: Option<&str>,
     enterprise_id: Option<&str>,
@@ -33,6 +33,7 @@ fn subscribe_slack_project(
     project: Option<&str>,
     channel: Option<&str>,
     events: Option<Vec<Option<String>>>,
+    routes: Option<JsonB>,
     schema: Option<&str>,
 ) -> TableIterator<
     'static,
@@ -40,6 +41,7 @@ fn subscribe_slack_project(
         name!(path, Option<String>),
         name!(channel, Option<String>),
         name!(events, Option<Vec<&'static str>>),
+        name!(routes, Option<JsonB>),
         name!(outcome, &'static str),
     ),
 > {
@@ -49,7 +51,7 @@ fn subscribe_slack_project(
     let schema = required(schema, "schema");
     let subscribe = || {
         let request = Request::of((team_id, enterprise_id), user, schema)?;
-        request.subscribe(path, given, events)
+        request.subscribe(path, given, (events, routes))
     };
     TableIterator::once(subscribe().or_raise())
 }
@@ -96,11 +98,11 @@ fn unsubscribe_slack_project(
 /// Lists a workspace's subscriptions.
 #[pg_extern(sql = r#"
 create function lockstep_api.list_slack_subscriptions(team_id text, enterprise_id text, max_rows integer default 100, schema text default 'public')
-returns table (path text, channel text, events text[], user_id text, state text, error text, needed text)
+returns table (path text, channel text, events text[], routes jsonb, user_id text, state text, error text, needed text)
 language c rows 10 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.list_slack_subscriptions(text, text, integer, text) is
-  'the projects that channels of a Slack workspace follow, like lockstep.slack_subscriptions';
+  'the projects that channels of a Slack workspace follow, like lockstep.slack_subscriptions; also what its users have subscribed for their organization, before the workspace installed the app by itself';
 revoke execute on function lockstep_api.list_slack_subscriptions(text, text, integer, text) from public;
 "#)]
 #[allow(clippy::type_complexity)]
@@ -115,6 +117,7 @@ fn list_slack_subscriptions(
         name!(path, Option<String>),
         name!(channel, String),
         name!(events, Vec<&'static str>),
+        name!(routes, Option<JsonB>),
         name!(user_id, Option<String>),
         name!(state, &'static str),
         name!(error, Option<String>),
@@ -127,11 +130,19 @@ fn list_slack_subscriptions(
         check_max_rows(max_rows)?;
         let tables = Tables::attached(schema)?;
         let team = workspace(&tables, team_id, enterprise_id)?;
-        list(&tables, None, Some(&team), Some(max_rows.into()))
+        let mut found = list(&tables, None, Some(&team), Some(max_rows.into()))?;
+        if let Some(organization) = organization(&team, enterprise_id) {
+            let is_own = |it: &Listed| it.subscription.is_of_workspace(&team);
+            let of_organization = list(&tables, None, Some(organization), None)?;
+            found.extend(of_organization.into_iter().filter(is_own));
+            found.truncate(usize::try_from(max_rows).unwrap_or_default());
+        }
+        Ok(found)
     };
     TableIterator::new(listed().or_raise().into_iter().map(|it| {
         let subscription = it.subscription;
-        let events = kinds(&subscription.events).into_iter().map(Kind::name);
+        let events = Wanted::by(&subscription).names();
+        let routes = conditions_of(&subscription);
         let (error, needed) = match subscription.trouble {
             Some(it) => (Some(it.error), it.needed),
             None => (None, None),
@@ -139,7 +150,8 @@ fn list_slack_subscriptions(
         (
             it.path,
             subscription.channel,
-            events.collect(),
+            events,
+            routes,
             subscription.by.map(|by| by.user),
             it.state,
             error,
@@ -148,18 +160,26 @@ fn list_slack_subscriptions(
     }))
 }
 
+/// The organization of a workspace that has installed the app by itself. What its users have subscribed before belongs to the
+/// organization's installation, and goes on.
+fn organization<'a>(team: &str, enterprise: Option<&'a str>) -> Option<&'a str> {
+    enterprise.filter(|id| !id.is_empty() && *id != team)
+}
+
 /// A Slack user who asks for something.
 struct Request {
     tables: Tables,
     team: String,
+    organization: Option<String>,
     by: Subscriber,
 }
 
-/// Path, channel, events, and how it ended.
+/// Path, channel, events, conditions, and how it ended.
 type Subscribed = (
     Option<String>,
     Option<String>,
     Option<Vec<&'static str>>,
+    Option<JsonB>,
     &'static str,
 );
 type Unsubscribed = (Option<String>, Option<String>, &'static str);
@@ -178,6 +198,7 @@ impl Request {
                 workspace: of_user.to_owned(),
                 user: user.to_owned(),
             },
+            organization: organization(&team, enterprise).map(str::to_owned),
             tables,
             team,
         })
@@ -187,12 +208,15 @@ impl Request {
         &self,
         path: &str,
         given: &str,
-        given_events: Option<Vec<Option<String>>>,
+        (given_events, given_routes): (Option<Vec<Option<String>>>, Option<JsonB>),
     ) -> Result<Subscribed> {
-        let refused = |outcome| Ok((None, None, None, outcome));
+        let refused = |outcome| Ok((None, None, None, None, outcome));
         let schema = self.tables.schema.as_str();
         let channel = channel(given)?;
-        let events = given_events.map(events).transpose()?;
+        let choice = Choice {
+            events: given_events.map(events).transpose()?,
+            routes: given_routes.map(|given| routes(&given.0)).transpose()?,
+        };
         // Uninstalling takes it, too, and finds the subscription or leaves no token; and the number of channels stays what it is.
         lock_team(&self.tables, &self.team);
         if !with_token(schema, [self.team.as_str()].into_iter())?.contains(&self.team) {
@@ -211,13 +235,20 @@ impl Request {
         if is_new && subscription::count(schema, id, &self.team)? >= MOST_CHANNELS {
             return refused("too_many");
         }
-        let Some((it, written)) = subscription::write(place, events.as_deref(), Some(&self.by))?
-        else {
+        let Some((it, written)) = subscription::write(place, &choice, Some(&self.by))? else {
             let project = path;
             return Err(SubscriptionError::Busy { project, channel }.into());
         };
-        let names = kinds(&it.events).into_iter().map(Kind::name).collect();
-        Ok((Some(path), Some(it.channel), Some(names), written.name()))
+        let names = Wanted::by(&it).names();
+        let routes = conditions_of(&it);
+        let channel = it.channel;
+        Ok((
+            Some(path),
+            Some(channel),
+            Some(names),
+            routes,
+            written.name(),
+        ))
     }
 
     fn unsubscribe(&self, path: &str, given: &str, is_manager: bool) -> Result<Unsubscribed> {
@@ -228,7 +259,15 @@ impl Request {
             return refused("not_subscribed");
         };
         lock_team(&self.tables, &self.team);
-        let found = subscription::find(self.place(id, &channel))?;
+        let mut found = subscription::find(self.place(id, &channel))?;
+        if let Some(organization) = self.organization.as_deref() {
+            let place = Place {
+                team: organization,
+                ..self.place(id, &channel)
+            };
+            let of_organization = subscription::find(place)?.into_iter();
+            found.extend(of_organization.filter(|it| it.is_of_workspace(&self.by.workspace)));
+        }
         let Some(first) = found.first() else {
             return refused("not_subscribed");
         };

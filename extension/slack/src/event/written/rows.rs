@@ -21,13 +21,14 @@ kept! {
     static STATEMENTS: Own = Own {
         // Waits for another session that publishes the same event, and takes its place if that one rolls back.
         events: OwnStatement::new(
-            "insert into lockstep_internal.event (schema, key, payload, requests)
-             select $1, t.key, t.payload, case when t.request is not null then array[t.request] end
-               from unnest($2, $3, $4) t (key, payload, request)
+            "insert into lockstep_internal.event (schema, key, project_id, payload, requests)
+             select $1, t.key, t.project_id, t.payload, case when t.request is not null then array[t.request] end
+               from unnest($2, $3, $4, $5) t (key, project_id, payload, request)
              on conflict (schema, key) do nothing returning id, key",
             &[
                 pg_sys::TEXTOID,
                 pg_sys::TEXTARRAYOID,
+                pg_sys::INT8ARRAYOID,
                 pg_sys::JSONARRAYOID,
                 pg_sys::TEXTARRAYOID,
             ],
@@ -62,6 +63,8 @@ kept! {
 /// An event to write.
 pub(crate) struct NewEvent<'a> {
     pub(crate) key: String,
+    /// None if it happened in a group, or an integration sends it by itself.
+    pub(crate) project: Option<i64>,
     /// If anybody might be notified.
     pub(crate) payload: Option<Cow<'a, str>>,
     /// How it came, if by a webhook.
@@ -76,12 +79,19 @@ pub(crate) fn events(mut events: Vec<NewEvent>, schema: &str) -> Result<HashMap<
     }
     // In key order, so that two sessions that publish the same events do not deadlock.
     events.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+    let projects: Vec<Option<i64>> = events.iter().map(|it| it.project).collect();
     let requests: Vec<Option<&str>> = events.iter().map(|it| it.request).collect();
     let (keys, payloads): (Vec<String>, Vec<Option<JsonString>>) = events
         .into_iter()
         .map(|it| (it.key, it.payload.map(|text| JsonString(text.into_owned()))))
         .unzip();
-    let arguments = [datum(schema), datum(keys), datum(payloads), datum(requests)];
+    let arguments = [
+        datum(schema),
+        datum(keys),
+        datum(projects),
+        datum(payloads),
+        datum(requests),
+    ];
     STATEMENTS.with(|own| {
         own.events.rows(&arguments, |row| {
             ids.extend(row.get::<String>(2).zip(row.get(1)));

@@ -1,0 +1,92 @@
+//! What waits is not sent once nobody is notified of its project any more, neither for an integration nor for a subscription.
+
+use anyhow::Result;
+use postgres::Client;
+use serde_json::json;
+
+use crate::database::cluster;
+use crate::delivery::claim::{claim, numbers, text};
+use crate::notification::inheritance::GROUPS;
+use crate::notification::publish::{event, told};
+use crate::service_account::number;
+
+/// An integration of group 20 sends to #c; #f of F follows project 30 of that group, and project 31.
+const WORLD: &str = "
+alter table projects add archived boolean, add pending_delete boolean;
+create table application_settings (id bigserial primary key, silent_mode_enabled boolean);
+insert into application_settings (silent_mode_enabled) values (false);
+select app(100, 'group_id', 20);
+select lockstep.install_slack_workspace('F', 'Followers', 'U3', 'BF', 'tokenf', 'ivf', '{commands,chat:write}');
+select lockstep.subscribe_slack_channel(30, 'F', '#f'), lockstep.subscribe_slack_channel(31, 'F', '#f')";
+
+fn world(name: &str) -> Result<Client> {
+    let mut client = told(name)?;
+    client.batch_execute(GROUPS)?;
+    client.batch_execute(WORLD)?;
+    // GitLab has its tables from the start.
+    let mut client = cluster()?.connect(name)?;
+    for project in [30, 31, 30] {
+        let push = event("push", project, json!({"ref": "refs/heads/main"}));
+        client.execute(
+            "select lockstep.publish_event($1::text::jsonb)",
+            &[&push.to_string()],
+        )?;
+    }
+    Ok(client)
+}
+
+/// Of each delivery: project, status, error.
+const FATES: &str = "
+select string_agg(distinct concat_ws(' ', e.project_id, d.status, d.error), ', ')
+  from lockstep_internal.slack_delivery d join lockstep_internal.event e on e.id = d.event";
+
+#[test]
+fn what_waits_for_a_quiet_project_is_not_sent() -> Result<()> {
+    for (reason, change) in [
+        (
+            "archived",
+            "update projects set archived = true where id = 30",
+        ),
+        (
+            "pending_delete",
+            "update projects set pending_delete = true where id = 30",
+        ),
+        ("project_gone", "delete from projects where id = 30"),
+    ] {
+        let mut client = world(&format!("delivery_quiet_{reason}"))?;
+        assert_eq!(text(&mut client, FATES)?, "30 waiting, 31 waiting");
+        client.batch_execute(change)?;
+        // Project 31 has its turn in the same claim: in #c and in #f.
+        assert_eq!(numbers(&claim(&mut client, 10)?).len(), 2, "{reason}");
+        assert_eq!(
+            text(&mut client, FATES)?,
+            format!("30 failed {reason}, 31 waiting")
+        );
+        let failures = "select (lockstep.status_report() -> 'failures')::text";
+        assert_eq!(text(&mut client, failures)?, "[]", "{reason}");
+    }
+    Ok(())
+}
+
+/// What happened in no project is not sent in silent mode either: a test message here.
+#[test]
+fn nothing_that_waits_is_sent_in_silent_mode() -> Result<()> {
+    let mut client = world("delivery_silent")?;
+    client.batch_execute(
+        "select * from lockstep.test_slack_integration(100); update application_settings set silent_mode_enabled = true",
+    )?;
+    assert_eq!(claim(&mut client, 10)?.len(), 0);
+    assert_eq!(
+        text(&mut client, FATES)?,
+        "30 failed silent_mode, 31 failed silent_mode, failed silent_mode"
+    );
+    // Nothing is sent by itself when it ends.
+    client.batch_execute("update application_settings set silent_mode_enabled = false")?;
+    assert_eq!(claim(&mut client, 10)?.len(), 0);
+    assert_eq!(
+        number(&mut client, "select lockstep.retry_deliveries()")?,
+        7
+    );
+    assert_eq!(claim(&mut client, 10)?.len(), 2);
+    Ok(())
+}
