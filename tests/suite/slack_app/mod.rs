@@ -9,6 +9,7 @@ mod home;
 mod install;
 mod install_failure;
 mod page;
+mod shared;
 mod signed;
 mod silent;
 mod token;
