@@ -174,7 +174,7 @@ async fn receive(app: &Arc<App>, headers: &HeaderMap, body: Body) -> Result<Json
     Ok(ignored(name, kind_of(&event), why))
 }
 
-/// What a body proves, and its event; no event if it is no JSON.
+/// What a body proves, and its event; no event if it is not JSON.
 fn read(
     app: &App,
     headers: &HeaderMap,
