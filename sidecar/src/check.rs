@@ -17,6 +17,7 @@ use crate::pass_through::PassThrough;
 use crate::serve::{Config, Serve, misfit};
 use crate::slack::SlackClient;
 use crate::slack::Tenant;
+use crate::spool::{self, Found};
 use crate::text::say;
 use crate::token::Sealed;
 
@@ -28,8 +29,8 @@ Exit status:
 
 /// Check the settings of serve
 ///
-/// Checks the settings, then calls the database (version, rights, attached tables, whether the keys decrypt its tokens), GitLab
-/// and Slack. Changes nothing.
+/// Checks the settings and the spool, then calls the database (version, rights, attached tables, whether the keys decrypt its
+/// tokens), GitLab and Slack. Changes nothing.
 #[derive(Args, Debug)]
 #[command(after_help = CHECK_EXAMPLES)]
 pub(crate) struct Check {
@@ -61,7 +62,7 @@ pub(crate) async fn run(arguments: &Check) -> Result<ExitCode, Error> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut findings = Findings::default();
-    ask_spool(&config, &mut findings);
+    ask_spool(&config, &mut findings).await;
     let database = SlackDatabase::new(&config.address, &config.schema, 1)?;
     let server = config.address.server();
     let asking = ask_database(&config, &database, &mut findings);
@@ -119,16 +120,26 @@ impl Findings {
     }
 }
 
-/// Whether its directory exists; the program that serves may be using it.
-fn ask_spool(config: &Config, findings: &mut Findings) {
+/// Whether its directory exists, and its file can be read; the program that serves may be using it.
+async fn ask_spool(config: &Config, findings: &mut Findings) {
     let Some(spool) = &config.spool else {
         findings.aside("webhooks that arrive while the database is away are refused, and GitLab does not send them again: --spool is not set");
         return;
     };
     let directory = spool.directory.display();
-    match spool.directory.is_dir() {
-        true => findings.fine(&format!("the spool in {directory}")),
-        false => findings.wrong(&format!("there is no directory {directory} for the spool: create it, for the user that runs serve alone")),
+    if !spool.directory.is_dir() {
+        findings.wrong(&format!("there is no directory {directory} for the spool: create it, for the user that runs serve alone"));
+        return;
+    }
+    match spool::look(&spool.directory).await {
+        Found::Waiting(0) => findings.fine(&format!("the spool in {directory}")),
+        Found::Waiting(webhooks) => findings.fine(&format!(
+            "the spool in {directory}; webhooks that wait in it: {webhooks}"
+        )),
+        Found::InUse => findings.fine(&format!("the spool in {directory}, which a process uses")),
+        Found::Corrupt(reason) => findings.wrong(&format!(
+            "the spool in {directory} cannot be read: {reason}. Move its file away, and keep it: webhooks may be in it"
+        )),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use clap::builder::FalseyValueParser;
+use clap::builder::BoolishValueParser;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -37,7 +37,7 @@ pub(crate) struct Manifest {
     pub(crate) gitlab_urls: Vec<String>,
 
     /// Send mentions and direct messages to GitLab's agent
-    #[arg(long, env = "LOCKSTEP_GITLAB_AGENT", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "LOCKSTEP_GITLAB_AGENT", value_parser = BoolishValueParser::new())]
     pub(crate) gitlab_agent: bool,
 
     /// Include the slash command /chatops

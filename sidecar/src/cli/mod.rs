@@ -123,11 +123,43 @@ pub fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
+    use clap::builder::Resettable;
+    use clap::error::ErrorKind;
+    use clap::{Arg, ArgAction, Command, CommandFactory};
+
     use super::Arguments;
-    use clap::CommandFactory;
 
     #[test]
     fn declarations_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    /// What a variable with that text means for a flag.
+    fn meaning(flag: &Arg, text: &'static str) -> Result<bool, ErrorKind> {
+        let flag = flag.clone().env(Resettable::Reset).default_value(text);
+        let id = flag.get_id().clone();
+        let matches = Command::new("x").arg(flag).try_get_matches_from(["x"]);
+        matches
+            .map(|matches| matches.get_flag(id.as_str()))
+            .map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn a_variable_is_yes_or_no_and_a_typo_is_neither() {
+        let command = Arguments::command();
+        let arguments = command.get_subcommands().flat_map(Command::get_arguments);
+        let is_flag =
+            |it: &&Arg| it.get_env().is_some() && matches!(it.get_action(), ArgAction::SetTrue);
+        let flags: Vec<&Arg> = arguments.filter(is_flag).collect();
+        assert!(flags.len() >= 7, "{flags:?}");
+        for flag in flags {
+            for (text, is) in [("1", true), ("yes", true), ("0", false), ("off", false)] {
+                assert_eq!(meaning(flag, text), Ok(is), "{flag} {text}");
+            }
+            for text in ["maybe", "flase", "2"] {
+                let refused = meaning(flag, text);
+                assert_eq!(refused, Err(ErrorKind::ValueValidation), "{flag} {text}");
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@ mod chatops;
 mod job;
 mod pool;
 mod session;
+mod shared;
 mod slack;
 mod transaction;
 

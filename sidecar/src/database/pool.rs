@@ -11,12 +11,11 @@ use deadpool_postgres::ClientWrapper;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_postgres::Row;
-use tokio_postgres::error::SqlState;
-use tokio_postgres::types::{ToSql, Type};
-use tracing::{Instrument, debug};
+use tracing::debug;
 
 use super::argument::Arguments;
-use super::session::{ANSWER_TIMEOUT, ask_unprepared, failed, noted, span_of};
+use super::session::{ANSWER_TIMEOUT, ask_prepared, ask_unprepared, failed};
+use super::shared::Shared;
 use crate::connection::Address;
 use crate::error::Error;
 
@@ -69,6 +68,8 @@ pub(super) struct Pool {
     patience: Duration,
     /// A session is checked before it is used. If it is lost after that, it was lost during the query.
     is_careful: bool,
+    /// For short reads.
+    shared: Option<Arc<Shared>>,
 }
 
 /// A session with a query in progress. If nobody waits for the response, the session cannot be reused: it would respond once it
@@ -114,6 +115,16 @@ impl Pool {
         Self::of(opener, sessions)
     }
 
+    /// The same; if there are several, short reads share one of them.
+    pub(super) fn sharing(address: &Address, sessions: usize) -> Result<Self, Error> {
+        let shared = (sessions > 1).then(|| Shared::new(address)).flatten();
+        let own = sessions - usize::from(shared.is_some());
+        Ok(Self {
+            shared,
+            ..Self::new(address, own)?
+        })
+    }
+
     /// One session, which listens to a channel unless a pooler is in between.
     pub(super) fn listening(
         address: &Address,
@@ -146,6 +157,7 @@ impl Pool {
             address,
             patience: ANSWER_TIMEOUT,
             is_careful: false,
+            shared: None,
         })
     }
 
@@ -160,11 +172,21 @@ impl Pool {
     /// Closes the sessions that nobody uses.
     pub(super) fn close_idle(&self) {
         self.sessions.retain(|_, _| false);
+        if let Some(shared) = &self.shared {
+            shared.close();
+        }
     }
 
     /// How many sessions there are, and may be, and how many wait for one.
     pub(super) fn status(&self) -> deadpool::Status {
-        self.sessions.status()
+        let mut status = self.sessions.status();
+        if let Some(shared) = &self.shared {
+            let open = shared.open();
+            status.max_size += 1;
+            status.size += usize::from(open.is_some());
+            status.available += usize::from(open == Some(false));
+        }
+        status
     }
 
     /// The same sessions with another timeout.
@@ -194,6 +216,23 @@ impl Pool {
         }
     }
 
+    /// Runs a query that takes a moment and changes nothing.
+    pub(super) async fn read(
+        &self,
+        statement: &'static str,
+        arguments: Arguments<'_>,
+    ) -> Result<Vec<Row>, Error> {
+        if let Some(shared) = &self.shared {
+            let begun = Instant::now();
+            if let Some(answered) = shared.read(statement, arguments).await {
+                self.note(begun, &answered);
+                return answered;
+            }
+        }
+        // Rare and large: otherwise every read would reserve the space for it.
+        Box::pin(self.ask(statement, arguments)).await
+    }
+
     /// Runs a query that must not be repeated.
     pub(super) async fn ask_once(
         &self,
@@ -210,13 +249,17 @@ impl Pool {
     ) -> Result<Vec<Row>, Error> {
         let begun = Instant::now();
         let answered = self.ask_session(statement, arguments).await;
-        match &answered {
+        self.note(begun, &answered);
+        answered
+    }
+
+    fn note<T>(&self, begun: Instant, answered: &Result<T, Error>) {
+        match answered {
             // The caller that opens a session reports its own failure.
             Err(Error::Connect { .. }) => {}
             Err(error) if error.is_outage() => self.address.note(error),
             _ => self.address.answered(begun),
         }
-        answered
     }
 
     async fn ask_session(
@@ -236,7 +279,9 @@ impl Pool {
         };
         let session = asked.session()?;
         let answered = match self.prepares {
-            true => ask_prepared(session, statement, arguments, self.patience).await,
+            true => ask_prepared(session, statement, arguments, self.patience)
+                .await
+                .inspect_err(failed),
             false => ask_unprepared(session, statement, arguments, self.patience).await,
         };
         match &answered {
@@ -290,37 +335,3 @@ async fn answers(session: &ClientWrapper) -> bool {
     let asking = session.simple_query("");
     matches!(timeout(SESSION_TIMEOUT, asking).await, Ok(Ok(_)))
 }
-
-/// A statement is prepared when a session first uses it. One that has become invalid, because the extension was upgraded or there
-/// is a pooler after all, is discarded.
-async fn ask_prepared(
-    session: &ClientWrapper,
-    statement: &'static str,
-    arguments: Arguments<'_>,
-    patience: Duration,
-) -> Result<Vec<Row>, Error> {
-    let types: Vec<Type> = arguments.iter().map(|it| it.kind()).collect();
-    let values: Vec<&(dyn ToSql + Sync)> = arguments.iter().map(|it| it.value()).collect();
-    let asking = async {
-        let prepared = session.prepare_typed_cached(statement, &types).await?;
-        session.query(&prepared, &values).await
-    };
-    let begun = Instant::now();
-    let asking = timeout(patience, asking).instrument(span_of(statement));
-    let answered = asking.await;
-    let answered = answered.map_err(|_| Error::Silent);
-    match noted(statement, begun, answered.and_then(|it| Ok(it?))) {
-        Err(error) if UNFIT.iter().any(|code| error.has_code(code)) => {
-            session.statement_cache.remove(statement, &types);
-            Box::pin(ask_unprepared(session, statement, arguments, patience)).await
-        }
-        answered => answered,
-    }
-}
-
-/// Another result type, no such statement, or one of that name already: nothing was executed.
-const UNFIT: [SqlState; 3] = [
-    SqlState::FEATURE_NOT_SUPPORTED,
-    SqlState::INVALID_SQL_STATEMENT_NAME,
-    SqlState::DUPLICATE_PSTATEMENT,
-];

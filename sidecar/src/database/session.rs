@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use deadpool_postgres::ClientWrapper;
 use tokio::time::timeout;
-use tokio_postgres::types::{FromSqlOwned, ToSql};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{FromSqlOwned, ToSql, Type};
 use tokio_postgres::{Client, Row, ToStatement};
 
-use tracing::{Instrument, Span, debug_span};
+use tracing::{Instrument, debug_span};
 
 use super::argument::Arguments;
 use crate::error::Error;
@@ -35,13 +37,54 @@ pub(super) async fn ask_unprepared(
     arguments: Arguments<'_>,
     patience: Duration,
 ) -> Result<Vec<Row>, Error> {
-    let begun = Instant::now();
-    let arguments: Vec<_> = arguments.iter().map(|it| (it.value(), it.kind())).collect();
-    let asking = timeout(patience, client.query_typed(statement, &arguments));
-    let asking = asking.instrument(span_of(statement));
-    let answered = asking.await.map_err(|_| Error::Silent);
-    noted(statement, begun, answered.and_then(|it| Ok(it?)))
+    let answered = unprepared(client, statement, arguments, patience).await;
+    answered.inspect_err(failed)
 }
+
+async fn unprepared(
+    client: &Client,
+    statement: &'static str,
+    arguments: Arguments<'_>,
+    patience: Duration,
+) -> Result<Vec<Row>, Error> {
+    let arguments: Vec<_> = arguments.iter().map(|it| (it.value(), it.kind())).collect();
+    timed(
+        statement,
+        patience,
+        client.query_typed(statement, &arguments),
+    )
+    .await
+}
+
+/// A statement is prepared when a session first uses it. One that has become invalid, because the extension was upgraded or there
+/// is a pooler after all, is discarded. A failure is left to the caller to count.
+pub(super) async fn ask_prepared(
+    session: &ClientWrapper,
+    statement: &'static str,
+    arguments: Arguments<'_>,
+    patience: Duration,
+) -> Result<Vec<Row>, Error> {
+    let types: Vec<Type> = arguments.iter().map(|it| it.kind()).collect();
+    let values: Vec<&(dyn ToSql + Sync)> = arguments.iter().map(|it| it.value()).collect();
+    let asking = async {
+        let prepared = session.prepare_typed_cached(statement, &types).await?;
+        session.query(&prepared, &values).await
+    };
+    match timed(statement, patience, asking).await {
+        Err(error) if UNFIT.iter().any(|code| error.has_code(code)) => {
+            session.statement_cache.remove(statement, &types);
+            Box::pin(unprepared(session, statement, arguments, patience)).await
+        }
+        answered => answered,
+    }
+}
+
+/// Another result type, no such statement, or one of that name already: nothing was executed.
+const UNFIT: [SqlState; 3] = [
+    SqlState::FEATURE_NOT_SUPPORTED,
+    SqlState::INVALID_SQL_STATEMENT_NAME,
+    SqlState::DUPLICATE_PSTATEMENT,
+];
 
 /// The first value, for functions that return one.
 pub(super) fn value<T: FromSqlOwned>(rows: &[Row]) -> Result<T, Error> {
@@ -49,23 +92,18 @@ pub(super) fn value<T: FromSqlOwned>(rows: &[Row]) -> Result<T, Error> {
     Ok(row.try_get(0)?)
 }
 
-/// Of one call.
-pub(super) fn span_of(statement: &'static str) -> Span {
-    debug_span!("database", function = function_of(statement))
-}
-
-/// Notes how long the database took, by the function that is called, and whether it answered.
-pub(super) fn noted<T>(
+/// Waits for an answer, and notes how long the function that is called took.
+async fn timed(
     statement: &'static str,
-    begun: Instant,
-    answered: Result<T, Error>,
-) -> Result<T, Error> {
-    time(
-        Timing::DATABASE_CALL,
-        function_of(statement),
-        begun.elapsed(),
-    );
-    answered.inspect_err(failed)
+    patience: Duration,
+    asking: impl Future<Output = Result<Vec<Row>, tokio_postgres::Error>>,
+) -> Result<Vec<Row>, Error> {
+    let begun = Instant::now();
+    let function = function_of(statement);
+    let asking = timeout(patience, asking).instrument(debug_span!("database", function));
+    let answered = asking.await;
+    time(Timing::DATABASE_CALL, function, begun.elapsed());
+    Ok(answered.map_err(|_| Error::Silent)??)
 }
 
 /// A call that fails before it is asked, for want of a session, is one as well.
@@ -81,7 +119,7 @@ pub(super) fn failed(error: &Error) {
 }
 
 /// The function of ours that a statement calls.
-fn function_of(statement: &str) -> &str {
+fn function_of(statement: &'static str) -> &'static str {
     let called = statement.split_once("lockstep").and_then(|(_, rest)| {
         let (_, rest) = rest.split_once('.')?;
         let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');

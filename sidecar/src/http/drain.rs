@@ -2,13 +2,16 @@
 //! closed then, the client would see a broken connection instead of the response. So the rest of a body is read and discarded,
 //! within limits.
 
+use std::num::NonZeroU32;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::header::EXPECT;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::runtime::Handle;
@@ -17,6 +20,17 @@ use tokio::time::timeout;
 /// More than GitLab sends.
 const MOST_BYTES: usize = 32 << 20;
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Hardly any body is larger. The rest of those that are is read at a common pace: somebody who sends them without a pause would otherwise
+/// keep the processors busy with what is thrown away.
+const SMALL: usize = 64 << 10;
+
+/// In KiB a second.
+static PACE: LazyLock<DefaultDirectRateLimiter> = LazyLock::new(|| {
+    RateLimiter::direct(Quota::per_second(
+        const { NonZeroU32::new(64 << 10).unwrap() },
+    ))
+});
 
 /// The request, with a body whose rest is read.
 pub(super) fn drained(request: Request) -> Request {
@@ -73,6 +87,13 @@ async fn throw_away(mut rest: Body) {
         match left.checked_sub(length) {
             Some(less) => left = less,
             None => break,
+        }
+        let pieces = u32::try_from(length.div_ceil(1 << 10)).ok();
+        if MOST_BYTES - left > SMALL
+            && let Some(pieces) = pieces.and_then(NonZeroU32::new)
+        {
+            // It only fails if that is more than all of a second.
+            let _ = PACE.until_n_ready(pieces).await;
         }
     }
 }

@@ -1,10 +1,12 @@
 //! A memory limit for bodies: clients that are not authenticated yet must not fill the memory.
 
+use std::ops::Deref;
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http::StatusCode;
 use http_body_util::BodyExt;
+use memmap2::MmapMut;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
@@ -22,8 +24,76 @@ pub(crate) struct Room {
 
 /// A body, and the memory it uses.
 pub(crate) struct Read<'a> {
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Buffer,
     _room: Option<SemaphorePermit<'a>>,
+}
+
+/// The bytes of a body.
+pub(crate) enum Buffer {
+    Small(Vec<u8>),
+    /// In memory of its own, of which only that counts which was written. The allocator would copy what grows, and keep what is freed:
+    /// several times as much as all bodies together.
+    Large {
+        map: MmapMut,
+        length: usize,
+    },
+}
+
+impl Buffer {
+    /// None if there is no room for them.
+    fn push(&mut self, data: &[u8]) -> Option<()> {
+        match self {
+            Self::Small(bytes) => {
+                let length = bytes.len() + data.len();
+                if length > bytes.capacity() {
+                    bytes.reserve_exact(length + length / 4 - bytes.len());
+                }
+                bytes.extend_from_slice(data);
+            }
+            Self::Large { map, length } => {
+                let end = *length + data.len();
+                map.get_mut(*length..end)?.copy_from_slice(data);
+                *length = end;
+            }
+        }
+        Some(())
+    }
+
+    /// The same bytes, with room for more.
+    fn enlarged(&self, largest: usize) -> Option<Self> {
+        let mut large = Self::Large {
+            map: MmapMut::map_anon(largest).ok()?,
+            length: 0,
+        };
+        large.push(self)?;
+        Some(large)
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Small(bytes) => bytes,
+            Self::Large { map, length } => &map[..*length],
+        }
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl From<Buffer> for Bytes {
+    fn from(buffer: Buffer) -> Self {
+        match buffer {
+            Buffer::Small(bytes) => bytes.into(),
+            large @ Buffer::Large { .. } => Self::from_owner(large),
+        }
+    }
 }
 
 impl Room {
@@ -50,7 +120,7 @@ impl Room {
     }
 
     async fn collect(&self, mut body: Body, largest: usize) -> Result<Read<'_>, Problem> {
-        let mut bytes = Vec::new();
+        let mut bytes = Buffer::Small(Vec::new());
         let mut room: Option<SemaphorePermit<'_>> = None;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| Problem::broken_off())?;
@@ -61,22 +131,20 @@ impl Room {
             if length > largest {
                 return Err(Problem::too_large());
             }
-            // The buffer grows in steps, and may only use part of the last one.
-            if length > bytes.capacity() {
-                let capacity = (length + length / 4).min(largest);
-                let needed = capacity.saturating_sub(self.own).div_ceil(PIECE);
-                let has = room.as_ref().map_or(0, SemaphorePermit::num_permits);
-                if needed > has {
-                    let more = u32::try_from(needed - has).unwrap_or(u32::MAX);
-                    let more = self.shared.try_acquire_many(more).map_err(|_| FULL)?;
-                    match &mut room {
-                        Some(room) => room.merge(more),
-                        None => room = Some(more),
+            let needed = length.saturating_sub(self.own).div_ceil(PIECE);
+            let has = room.as_ref().map_or(0, SemaphorePermit::num_permits);
+            if needed > has {
+                let more = u32::try_from(needed - has).unwrap_or(u32::MAX);
+                let more = self.shared.try_acquire_many(more).map_err(|_| FULL)?;
+                match &mut room {
+                    Some(room) => room.merge(more),
+                    None => {
+                        room = Some(more);
+                        bytes = bytes.enlarged(largest).ok_or(FULL)?;
                     }
                 }
-                bytes.reserve_exact(capacity - bytes.len());
             }
-            bytes.extend_from_slice(&data);
+            bytes.push(&data).ok_or(FULL)?;
         }
         Ok(Read { bytes, _room: room })
     }
@@ -90,15 +158,35 @@ const FULL: Problem = Problem::new(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
     use std::time::Duration;
 
-    use axum::body::Body;
+    use axum::body::{Body, Bytes, HttpBody};
+    use hyper::body::Frame;
 
     use super::{FULL, PIECE, Problem, Read, Room};
 
     const OWN: usize = 64 << 10;
     const PATIENCE: Duration = Duration::from_secs(60);
     const LARGEST: usize = OWN + 8 * PIECE;
+
+    /// A body that arrives in several frames.
+    struct Frames(VecDeque<Bytes>);
+
+    impl HttpBody for Frames {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(self.0.pop_front().map(|bytes| Ok(Frame::data(bytes))))
+        }
+    }
 
     async fn read(room: &Room, length: usize) -> Result<Read<'_>, Problem> {
         room.read(Body::from(vec![7; length]), LARGEST, PATIENCE)
@@ -117,13 +205,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn bytes_stay_as_they_came() {
+        let room = Room::new(OWN, LARGEST);
+        for length in [1, OWN - 1, OWN, OWN + 1, OWN + 2 * PIECE, LARGEST] {
+            let sent: Vec<u8> = (0..length).map(|place| (place % 251) as u8).collect();
+            let frames = sent.chunks(1000).map(Bytes::copy_from_slice).collect();
+            let read = room
+                .read(Body::new(Frames(frames)), LARGEST, PATIENCE)
+                .await;
+            let read = read.map(|it| Bytes::from(it.bytes)).ok();
+            assert_eq!(read.as_deref(), Some(sent.as_slice()), "{length}");
+        }
+        assert_eq!(room.shared.available_permits(), LARGEST / PIECE);
+    }
+
+    #[tokio::test]
     async fn room_is_shared_and_comes_back() {
         let room = Room::new(OWN, 8 * PIECE);
-        let first = read(&room, OWN + 2 * PIECE).await;
+        let first = read(&room, OWN + 7 * PIECE).await;
         assert!(first.is_ok());
-        assert_eq!(read(&room, OWN + PIECE).await.err(), Some(FULL));
+        assert_eq!(read(&room, OWN + PIECE + 1).await.err(), Some(FULL));
         drop(first);
-        assert!(read(&room, OWN + 3 * PIECE).await.is_ok());
+        assert!(read(&room, OWN + PIECE + 1).await.is_ok());
         assert_eq!(room.shared.available_permits(), 8);
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use clap::Args;
-use clap::builder::FalseyValueParser;
+use clap::builder::BoolishValueParser;
 
 use crate::settings::Problem;
 
@@ -21,7 +21,7 @@ pub(crate) struct Installers {
     pub(crate) workspaces: Vec<String>,
 
     /// Any workspace may install the app
-    #[arg(long, env = "LOCKSTEP_ANY_WORKSPACE", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "LOCKSTEP_ANY_WORKSPACE", value_parser = BoolishValueParser::new())]
     pub(crate) any_workspace: bool,
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::FalseyValueParser;
+use clap::builder::BoolishValueParser;
 use url::{Host, Url};
 
 use crate::settings::{Problem, PublicUrl, web_address};
@@ -33,7 +33,7 @@ pub(crate) struct GitLab {
     pub(crate) gitlab_external_url: Option<String>,
 
     /// GitLab's agent answers mentions and messages: installations request the scopes that it needs
-    #[arg(long, env = "LOCKSTEP_GITLAB_AGENT", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "LOCKSTEP_GITLAB_AGENT", value_parser = BoolishValueParser::new())]
     pub(crate) gitlab_agent: bool,
 
     /// Seconds that GitLab may take to answer a request that was passed on

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::Args;
-use clap::builder::{FalseyValueParser, ValueParser};
+use clap::builder::{BoolishValueParser, ValueParser};
 use secrecy::SecretString;
 
 use crate::chatops::Chatops;
@@ -94,7 +94,7 @@ pub(crate) struct Serve {
 
     /// The proxy in front sets X-Forwarded-For, and the last address there is the client's: wrong passwords are then counted per
     /// viewer, not for everyone behind the proxy
-    #[arg(long, env = "LOCKSTEP_FORWARDED_FOR", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "LOCKSTEP_FORWARDED_FOR", value_parser = BoolishValueParser::new())]
     pub(crate) forwarded_for: bool,
 
     /// A Slack user who may switch projects on and off, in addition to maintainers with a linked GitLab account and users who
@@ -148,7 +148,7 @@ pub(crate) struct Serve {
     pub(crate) sessions: u16,
 
     /// The database is reached through a transaction-mode pooler such as pgbouncer: jobs are then polled for
-    #[arg(help_heading = "Database", long, env = "LOCKSTEP_POOLER", value_parser = FalseyValueParser::new())]
+    #[arg(help_heading = "Database", long, env = "LOCKSTEP_POOLER", value_parser = BoolishValueParser::new())]
     pub(crate) pooler: bool,
 
     #[command(flatten)]

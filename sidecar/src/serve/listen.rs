@@ -15,7 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -54,10 +54,26 @@ pub(super) fn most_connections() -> usize {
     usize::try_from(connections).unwrap_or(usize::MAX)
 }
 
-pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| Error::Listen { address, source })
+/// How much of its answers the system keeps for a client that does not read them, in bytes. By itself it goes up to several megabytes, and
+/// whoever sends requests without a pause would get as many of them answered.
+const UNREAD: u32 = 128 << 10;
+
+/// How many connections the system keeps until they are accepted.
+const BACKLOG: u32 = 1024;
+
+pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    let listening = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        socket.set_reuseaddr(true)?;
+        // Connections inherit it.
+        socket.set_send_buffer_size(UNREAD)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listening().map_err(|source| Error::Listen { address, source })
 }
 
 pub(super) struct Listener {

@@ -72,8 +72,8 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
     // From here on a signal does not end the process: there may be something to finish.
     let mut interrupts = Interrupts::listen_to_hangup()?;
     let listeners = [
-        listen::bind(config.listen).await?,
-        listen::bind(config.admin_listen).await?,
+        listen::bind(config.listen)?,
+        listen::bind(config.admin_listen)?,
     ];
     let [address, admin_address] = [listeners[0].local_addr()?, listeners[1].local_addr()?];
     info!(%address, %admin_address, "listening");

@@ -2,6 +2,7 @@
 //! the database has it. Webhooks of one place are published in the order in which they arrived ([`turn`]).
 
 mod entry;
+mod look;
 mod options;
 mod standing;
 mod store;
@@ -20,6 +21,7 @@ use tracing::{error, info, warn};
 use crate::error::Error;
 
 pub(crate) use entry::{Entry, NotKept};
+pub(crate) use look::{Found, look};
 pub(crate) use options::{Settings, SpoolArguments};
 pub(crate) use standing::Standing;
 use store::Store;

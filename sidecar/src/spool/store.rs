@@ -1,13 +1,16 @@
 //! The file of the spool: an embedded database that syncs each commit to disk and survives crashes. Only one process can open it.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::backends::{FileBackend, InMemoryBackend};
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend,
+    TableDefinition, TableError,
+};
 
 use super::turn::Key;
 use crate::error::Error;
@@ -49,6 +52,17 @@ impl Store {
     pub(super) fn with(open: Opener) -> Result<Self, DatabaseError> {
         let database = Mutex::new(Some(open()?));
         Ok(Self { open, database })
+    }
+
+    /// Shows each entry of a file, which stays as it is.
+    pub(super) fn look(directory: &Path, entry: impl FnMut(&[u8])) -> Result<(), redb::Error> {
+        let path = directory.join(FILE);
+        let opened = Builder::new().set_cache_size(CACHE).open_read_only(&path);
+        match opened {
+            // The process that had it open was killed. Whoever opens it next repairs it, or cannot.
+            Err(DatabaseError::RepairAborted) => show(&repaired_copy(&path)?, entry),
+            opened => show(&opened?, entry),
+        }
     }
 
     /// All entries with their sizes; those that were set aside wait again.
@@ -144,6 +158,34 @@ impl Store {
             Failure(error.to_string())
         })
     }
+}
+
+fn show(database: &impl ReadableDatabase, mut entry: impl FnMut(&[u8])) -> Result<(), redb::Error> {
+    let reading = database.begin_read()?;
+    for table in [WAITING, SET_ASIDE] {
+        match reading.open_table(table) {
+            Ok(table) => {
+                for found in table.iter()? {
+                    entry(found?.1.value());
+                }
+            }
+            // Nothing was ever kept.
+            Err(TableError::TableDoesNotExist(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// In memory.
+fn repaired_copy(path: &Path) -> Result<Database, redb::Error> {
+    let bytes = fs::read(path).map_err(redb::Error::Io)?;
+    let backend = InMemoryBackend::new();
+    let copied = backend
+        .set_len(bytes.len() as u64)
+        .and_then(|()| backend.write(0, &bytes));
+    copied.map_err(redb::Error::Io)?;
+    Ok(Builder::new().create_with_backend(backend)?)
 }
 
 /// Only the owner may read it: webhooks contain titles of confidential issues.

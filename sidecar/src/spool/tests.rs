@@ -9,7 +9,7 @@ use redb::backends::InMemoryBackend;
 use redb::{Builder, StorageBackend};
 
 use super::store::Store;
-use super::{Entry, NotKept, Settings, Spool};
+use super::{Entry, Found, NotKept, Settings, Spool, look};
 use crate::error::Error;
 
 type Tested = Result<(), Box<dyn std::error::Error>>;
@@ -73,6 +73,27 @@ async fn close(spool: Arc<Spool>) {
     while weak.strong_count() > 0 {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn a_look_changes_nothing_and_finds_what_is_wrong() -> Tested {
+    let directory = Directory::new()?;
+    let file = directory.0.join("webhooks.redb");
+    assert_eq!(look(&directory.0).await, Found::Waiting(0));
+    assert!(!file.exists());
+    let spool = directory.open(ROOM)?;
+    assert_eq!(keep(&spool, &entry(1, "a")).await, Ok(()));
+    assert_eq!(look(&directory.0).await, Found::InUse);
+    close(spool).await;
+    let before = fs::read(&file)?;
+    assert_eq!(look(&directory.0).await, Found::Waiting(1));
+    assert_eq!(fs::read(&file)?, before);
+    for damage in [&before[..before.len() / 2], b"no spool"] {
+        fs::write(&file, damage)?;
+        let found = look(&directory.0).await;
+        assert!(matches!(found, Found::Corrupt(_)), "{found:?}");
+    }
+    Ok(())
 }
 
 #[tokio::test]

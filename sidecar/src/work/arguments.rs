@@ -1,7 +1,7 @@
 //! Arguments of the command `work`.
 
 use clap::Args;
-use clap::builder::FalseyValueParser;
+use clap::builder::BoolishValueParser;
 
 use crate::connection::{Connection, connection_help};
 
@@ -66,7 +66,7 @@ pub(crate) struct Work {
     pub(crate) until_empty: bool,
 
     /// The database is reached through a transaction-mode pooler such as pgbouncer: jobs are then polled for
-    #[arg(long, env = "LOCKSTEP_POOLER", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "LOCKSTEP_POOLER", value_parser = BoolishValueParser::new())]
     pub(crate) pooler: bool,
 
     #[command(flatten)]

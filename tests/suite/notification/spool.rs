@@ -398,13 +398,20 @@ fn a_spool_that_cannot_be_opened_is_told() -> Result<()> {
             "{said}"
         );
     }
-    let mut check = command("check", &stage.url, &stage.slack);
-    check.args(["--public-url=http://127.0.0.1:1", &missing]);
-    let ended = check.output()?;
-    let said = String::from_utf8_lossy(&ended.stdout).into_owned();
-    ensure!(
-        ended.status.code() == Some(1) && said.contains("wrong: there is no directory"),
-        "{said}"
-    );
+    let corrupt = Directory::new("lockstep-spool-corrupt")?;
+    fs::write(corrupt.file(), "no spool")?;
+    for (argument, words) in [
+        (&missing, "wrong: there is no directory"),
+        (&corrupt.argument(), "cannot be read"),
+        (&directory.argument(), "which a process uses"),
+    ] {
+        let mut check = command("check", &stage.url, &stage.slack);
+        check.args(["--public-url=http://127.0.0.1:1", argument]);
+        let ended = check.output()?;
+        let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+        ensure!(said.contains(words), "{said}");
+        let is_fine = words.starts_with("which");
+        ensure!(is_fine || ended.status.code() == Some(1), "{said}");
+    }
     Ok(())
 }

@@ -9,6 +9,8 @@ mod home;
 mod install;
 mod install_failure;
 mod page;
+mod resolver;
+mod shared;
 mod signed;
 mod silent;
 mod token;
@@ -73,13 +75,17 @@ impl Sidecar {
         arguments: &[&str],
     ) -> Result<Self> {
         let base = format!("http://127.0.0.1:{port}");
-        let mut process = command("serve", database_url, slack)
+        let mut serve = command("serve", database_url, slack);
+        serve
             .arg(format!("--listen=127.0.0.1:{port}"))
             .arg(format!("--public-url={base}"))
-            .args(arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()?;
+            .args(arguments);
+        Self::of(serve, base)
+    }
+
+    /// Runs the command, which listens at that address.
+    fn of(mut serve: Command, base: String) -> Result<Self> {
+        let mut process = serve.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let log = Arc::new(Mutex::new(String::new()));
         let stderr = process.stderr.take().context("no stderr")?;
         let reading = {

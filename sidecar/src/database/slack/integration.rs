@@ -100,7 +100,7 @@ impl SlackDatabase {
             select slack_integration_id, alias, owner, path, active, events, scopes, has_token, has_trouble
               from lockstep_api.list_slack_integrations($1, $2, $3, $4, $5, $6, $7)";
         let rows = self
-            .ask(
+            .read(
                 statement,
                 &[
                     &tenant.team,

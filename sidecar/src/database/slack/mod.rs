@@ -79,6 +79,18 @@ impl SlackDatabase {
         })
     }
 
+    /// The same, for requests: short reads share one of the sessions.
+    pub(crate) fn for_requests(
+        address: &Address,
+        schema: &str,
+        sessions: usize,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            pool: Pool::sharing(address, sessions)?,
+            schema: schema.to_owned(),
+        })
+    }
+
     /// A single session, which is notified of deliveries while it waits for them, and then calls `wake`.
     pub(crate) fn for_deliveries(
         address: &Address,
@@ -145,6 +157,15 @@ impl SlackDatabase {
         arguments: Arguments<'_>,
     ) -> Result<Vec<Row>, Error> {
         self.pool.ask(statement, arguments).await
+    }
+
+    /// The same, for what takes a moment and changes nothing.
+    async fn read(
+        &self,
+        statement: &'static str,
+        arguments: Arguments<'_>,
+    ) -> Result<Vec<Row>, Error> {
+        self.pool.read(statement, arguments).await
     }
 
     pub(super) async fn value<T: FromSqlOwned>(

@@ -153,7 +153,7 @@ impl SlackDatabase {
         let statement = "
             select path, channel, events, coalesce(routes, '[]'), state, error, needed from lockstep_api.list_slack_subscriptions($1, $2, $3, $4)";
         let rows = self
-            .ask(
+            .read(
                 statement,
                 &[&tenant.team, &tenant.enterprise, &most, &self.schema],
             )

@@ -14,6 +14,7 @@ mod state;
 mod take;
 
 use std::collections::BTreeSet;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -24,20 +25,21 @@ use axum::routing::post;
 use axum::{Json, Router};
 use lockstep_webhook::{Event, ObjectKind, kept};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
 use crate::database::Published;
 use crate::http::path::HOOKS;
-use crate::http::{Counter, Problem, Room, count};
+use crate::http::{Counter, Problem, Read, Room, count};
 use crate::spool::Entry;
 
 pub(crate) use options::Hooks;
 pub(crate) use publisher::Publisher;
 pub(crate) use replay::replay;
 pub(crate) use secret::HookSecrets;
-use secret::Reach;
+use secret::{Proof, Reach};
 pub(crate) use state::App;
 use take::{Taken, take};
 
@@ -50,8 +52,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 /// GitLab sends no larger ones.
 const LARGEST_BODY: usize = 25 << 20;
 
-/// Parsing a larger one takes so long that others wait.
+/// Verifying and parsing a larger one takes so long that others would wait.
 const LARGE: usize = 256 << 10;
+
+/// Large ones take turns: at the same time they would take the processors from everybody else.
+static TURN: Semaphore = Semaphore::const_new(1);
 
 /// Hardly any body exceeds the size that each may have.
 static ROOM: Room = Room::new(64 << 10, 32 << 20);
@@ -89,7 +94,7 @@ const UNANSWERED: Problem = Problem::new(
     "The database does not respond at the moment, so the event may have been taken or not. Sent again it counts once.",
 );
 
-async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Json<Value>, Problem> {
+async fn receive(app: &Arc<App>, headers: &HeaderMap, body: Body) -> Result<Json<Value>, Problem> {
     let patience = match app.spool {
         Some(_) => PUBLISHED_OR_KEPT,
         None => PUBLISHED,
@@ -104,15 +109,12 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Json<Valu
         let is_full = problem.is_unavailable();
         count(Counter::HOOKS, if is_full { "full" } else { "unread" });
     })?;
-    let proof = app
-        .secrets
-        .verify(headers, &body.bytes, SystemTime::now())
-        .map_err(refused)?;
-    let event = match body.bytes.len() > LARGE {
-        true => spawn_blocking(move || kept(&body.bytes)).await.ok(),
-        false => Some(kept(&body.bytes)),
+    let read = match body.bytes.len() > LARGE {
+        true => read_aside(Arc::clone(app), headers.clone(), body).await,
+        false => read(app, headers, &body.bytes),
     };
-    let Some(Ok(event)) = event else {
+    let (proof, event) = read.map_err(refused)?;
+    let Some(event) = event else {
         count(Counter::HOOKS, "malformed");
         return Err(Problem::bad_request("The body is no JSON."));
     };
@@ -124,13 +126,13 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Json<Valu
     }
     let (project, place) = whereabouts(&known);
     let text = event.to_string();
-    let identity = key::of(headers, &text, proof.signed_id);
+    let identity = key::of(headers, &text, proof.signed_id.as_ref());
     let entry = Entry {
         place,
         project,
-        paths: match &proof.reach {
+        paths: match proof.reach {
             Reach::Everything => None,
-            Reach::Paths(paths) => Some(paths.iter().map(|&path| path.to_owned()).collect()),
+            Reach::Paths(paths) => Some(paths),
         },
         key: identity.key,
         request: identity.request,
@@ -170,6 +172,35 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Json<Valu
         Published::Unstorable => "There is something in it that no database can keep.".to_owned(),
     };
     Ok(ignored(name, kind_of(&event), why))
+}
+
+/// What a body proves, and its event; no event if it is not JSON.
+fn read(
+    app: &App,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(Proof, Option<Value>), secret::Refusal> {
+    let proof = app.secrets.verify(headers, body, SystemTime::now())?;
+    Ok((proof, kept(body).ok()))
+}
+
+/// The same for a large one, on a thread of its own.
+async fn read_aside(
+    app: Arc<App>,
+    headers: HeaderMap,
+    body: Read<'static>,
+) -> Result<(Proof, Option<Value>), secret::Refusal> {
+    // Never closed.
+    let turn = TURN.acquire().await.ok();
+    let reading = spawn_blocking(move || {
+        let _turn = turn;
+        read(&app, &headers, &body.bytes)
+    });
+    match reading.await {
+        Ok(read) => read,
+        // A bug, which is answered as any other.
+        Err(error) => resume_unwind(error.into_panic()),
+    }
 }
 
 /// Accepted without any effect; logged once per kind, because there may be many.

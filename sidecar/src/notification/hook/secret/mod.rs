@@ -36,28 +36,28 @@ struct Bound<T> {
 
 /// What a webhook has proved.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Proof<'a> {
-    pub(super) reach: Reach<'a>,
+pub(super) struct Proof {
+    pub(super) reach: Reach,
     /// The id that was signed with the body, if it was.
-    pub(super) signed_id: Option<&'a HeaderValue>,
+    pub(super) signed_id: Option<HeaderValue>,
 }
 
 /// What a secret covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Reach<'a> {
+pub(super) enum Reach {
     Everything,
     /// These groups and projects: several may use the same secret.
-    Paths(Vec<&'a str>),
+    Paths(Vec<String>),
 }
 
-impl<'a> Reach<'a> {
+impl Reach {
     /// None without a matching secret.
-    fn of<T: 'a>(secrets: impl Iterator<Item = &'a Bound<T>>) -> Option<Self> {
-        let paths: Vec<Option<&str>> = secrets.map(|it| it.path.as_deref()).collect();
+    fn of<'a, T: 'a>(secrets: impl Iterator<Item = &'a Bound<T>>) -> Option<Self> {
+        let paths: Vec<Option<String>> = secrets.map(|it| it.path.clone()).collect();
         if paths.is_empty() {
             return None;
         }
-        let bound: Option<Vec<&str>> = paths.into_iter().collect();
+        let bound: Option<Vec<String>> = paths.into_iter().collect();
         Some(bound.map_or(Self::Everything, Self::Paths))
     }
 }
@@ -98,19 +98,19 @@ impl HookSecrets {
     }
 
     /// A webhook with a token may also be signed with an unknown key: then the token counts as if there were no signature.
-    pub(super) fn verify<'a>(
-        &'a self,
-        headers: &'a HeaderMap,
+    pub(super) fn verify(
+        &self,
+        headers: &HeaderMap,
         body: &[u8],
         now: SystemTime,
-    ) -> Result<Proof<'a>, Refusal> {
+    ) -> Result<Proof, Refusal> {
         let signed = self.signed(headers, now).map(|signed| {
             let signed = signed?;
             let keys = self.signing.iter();
             let by = keys.filter(|key| signed.is_by(&key.secret, body));
             Ok(Proof {
                 reach: Reach::of(by).ok_or(Refusal::Forged)?,
-                signed_id: Some(signed.id),
+                signed_id: Some(signed.id.clone()),
             })
         });
         match self.or_by_token(headers, signed)? {
@@ -140,7 +140,7 @@ impl HookSecrets {
         &self,
         headers: &HeaderMap,
         signed: Option<Result<T, Refusal>>,
-    ) -> Result<Result<T, Reach<'_>>, Refusal> {
+    ) -> Result<Result<T, Reach>, Refusal> {
         match signed {
             Some(Ok(proof)) => Ok(Ok(proof)),
             Some(Err(refusal)) => self.check_token(headers).map(Err).map_err(|_| refusal),
@@ -148,7 +148,7 @@ impl HookSecrets {
         }
     }
 
-    fn check_token(&self, headers: &HeaderMap) -> Result<Reach<'_>, Refusal> {
+    fn check_token(&self, headers: &HeaderMap) -> Result<Reach, Refusal> {
         if self.is_empty() {
             return Err(Refusal::Closed);
         }

@@ -55,10 +55,10 @@ fn verify(
     now: u64,
 ) -> Result<Proved, Refusal> {
     let proof = secrets.verify(headers, body, at(now))?;
-    let id = proof.signed_id.and_then(|id| id.to_str().ok());
+    let id = proof.signed_id.as_ref().and_then(|id| id.to_str().ok());
     let paths = match proof.reach {
         Reach::Everything => None,
-        Reach::Paths(paths) => Some(paths.into_iter().map(str::to_owned).collect()),
+        Reach::Paths(paths) => Some(paths),
     };
     Ok((paths, id.map(str::to_owned)))
 }

@@ -48,7 +48,7 @@ impl Course {
     pub(super) fn least_ratio(self) -> Option<f64> {
         match self {
             Self::Help => Some(8.0),
-            Self::Status => Some(2.0),
+            Self::Status => Some(2.5),
             Self::Bolt => None,
         }
     }

@@ -1,9 +1,11 @@
 //! Hostile clients of each kind beside honest ones: how much memory they take, and whether anybody else notices them. Honest ones
 //! give commands that ask the database; health checks come on the port for administrators.
 //!
-//! All of them run wherever the kernel puts them. Each kind has a sidecar of its own, so that memory is counted for each.
+//! All of them run wherever the kernel puts them. Each kind has a sidecar of its own, so that memory is counted for each. What the
+//! hostile clients' own use of the machine costs is measured as well, with a server that does nothing in place of the sidecar ([`floor`]).
 
 mod client;
+mod floor;
 mod kind;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -49,6 +51,7 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
             "memory MB",
             "others' p99 ms",
             "beside them",
+            "beside those of another server",
             "slowest health check ms",
         ]),
         figures: Vec::new(),
@@ -57,9 +60,10 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     workspace::create(&mut server, &[Course::Status])?;
     server.with_copy(workspace::TEMPLATE, |copy| {
         copy.settle()?;
+        let floor = floor::start()?;
         for kind in Kind::ALL {
             if selection.includes(&format!("{NAME}/{}", kind.name())) {
-                measure(copy, kind, size, &mut report)?;
+                measure(copy, kind, floor, size, &mut report)?;
             }
         }
         Ok(())
@@ -68,7 +72,13 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     Ok(report)
 }
 
-fn measure(copy: &Copy, kind: Kind, size: Size, report: &mut Report) -> Result<()> {
+fn measure(
+    copy: &Copy,
+    kind: Kind,
+    floor: SocketAddr,
+    size: Size,
+    report: &mut Report,
+) -> Result<()> {
     // It was free a moment ago, and nobody else uses loopback ports here.
     let admin = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
     let listen = admin.to_string();
@@ -84,38 +94,33 @@ fn measure(copy: &Copy, kind: Kind, size: Size, report: &mut Report) -> Result<(
     let typed = Course::Status.typed();
     typed.check(&sidecar.caller)?;
     honest(&sidecar, &typed)?;
-    let mut p99s = [Vec::new(), Vec::new()];
-    let (mut ratios, mut checks) = (Vec::new(), Vec::new());
+    let mut p99s = [Vec::new(), Vec::new(), Vec::new()];
+    let (mut ratios, mut checks) = ([Vec::new(), Vec::new()], Vec::new());
     for _ in 0..size.rounds {
         let alone = honest(&sidecar, &typed)?.percentile(0.99);
-        let is_over = AtomicBool::new(false);
-        let (beside, slowest, sent) = thread::scope(|scope| -> Result<(f64, f64, usize)> {
-            let hostile = scope.spawn(|| client::run(kind, sidecar.address, CLIENTS, &is_over));
-            let checking = scope.spawn(|| check(admin, &is_over));
-            let beside = honest(&sidecar, &typed);
-            is_over.store(true, Ordering::Relaxed);
-            let ended = |_| anyhow!("a thread ended");
-            let sent = hostile.join().map_err(ended)??;
-            let slowest = checking.join().map_err(ended)??;
-            Ok((beside?.percentile(0.99), slowest, sent))
-        })?;
+        let (elsewhere, ..) = beside(&sidecar, &typed, kind, floor, admin)?;
+        let (here, slowest, sent) = beside(&sidecar, &typed, kind, sidecar.address, admin)?;
         eprintln!(
-            "bench: {NAME}/{}: {sent} requests; p99 {alone:.2} ms, beside them {beside:.2} ms; slowest health check {slowest:.1} ms; {:.0} MB",
+            "bench: {NAME}/{}: {sent} requests; p99 {alone:.2} ms, beside them {here:.2} ms, {elsewhere:.2} ms if another server gets them; slowest health check {slowest:.1} ms; {:.0} MB",
             kind.name(),
             sidecar.peak_memory()?
         );
-        ratios.push(beside / alone);
-        p99s[0].push(alone);
-        p99s[1].push(beside);
+        ratios[0].push(here / alone);
+        ratios[1].push(elsewhere / alone);
+        for (all, one) in p99s.iter_mut().zip([alone, here, elsewhere]) {
+            all.push(one);
+        }
         checks.push(slowest);
     }
-    let ([alone, beside], slowest) = (p99s.map(median), median(checks));
+    let ([alone, here, elsewhere], slowest) = (p99s.map(median), median(checks));
+    let [ratio, floor] = ratios.map(median);
     let memory = sidecar.peak_memory()?;
     report.table.push(vec![
         kind.describe().to_owned(),
         format!("{memory:.0}"),
         format!("{alone:.2}"),
-        format!("{beside:.2}"),
+        format!("{here:.2}"),
+        format!("{elsewhere:.2}"),
         format!("{slowest:.1}"),
     ]);
     let figure = |what: &str, value, unit, most| {
@@ -124,10 +129,33 @@ fn measure(copy: &Copy, kind: Kind, size: Size, report: &mut Report) -> Result<(
     };
     report.figures.extend([
         figure("memory", memory, "MB", 150.0),
-        figure("p99", median(ratios), "ratio", 2.0),
+        figure("p99", ratio, "ratio", 2.0),
         figure("healthz", slowest, "ms", 100.0),
+        Figure::plain(format!("{NAME}/{}/p99/floor", kind.name()), floor, "ratio"),
     ]);
     Ok(())
+}
+
+/// The 99th percentile of honest commands beside hostile clients that send to `target`, the slowest health check, and how many
+/// requests those have sent.
+fn beside(
+    sidecar: &Contender,
+    typed: &Typed,
+    kind: Kind,
+    target: SocketAddr,
+    admin: SocketAddr,
+) -> Result<(f64, f64, usize)> {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let hostile = scope.spawn(|| client::run(kind, target, CLIENTS, &is_over));
+        let checking = scope.spawn(|| check(admin, &is_over));
+        let beside = honest(sidecar, typed);
+        is_over.store(true, Ordering::Relaxed);
+        let ended = |_| anyhow!("a thread ended");
+        let sent = hostile.join().map_err(ended)??;
+        let slowest = checking.join().map_err(ended)??;
+        Ok((beside?.percentile(0.99), slowest, sent))
+    })
 }
 
 /// All of them are answered.
