@@ -19,15 +19,18 @@ const PRELOADED: [(&str, &str); 2] = [
     ("max_worker_processes", "20"),
 ];
 
-/// Nobody else resumes the run.
-fn is_resumed(client: &mut Client, run: i64) -> Result<()> {
-    wait_until(client, run, "cardinality(pids) = 1")
+/// The worker that was terminated, which may not have gone yet.
+fn lose(client: &mut Client, run: i64) -> Result<String> {
+    wait_until(client, run, "scanned >= 10 and cardinality(pids) = 1")?;
+    let worker = progress(client, run, "pids")?;
+    number(client, TERMINATE)?;
+    Ok(worker)
 }
 
-fn lose(client: &mut Client, run: i64) -> Result<()> {
-    wait_until(client, run, "scanned >= 10 and cardinality(pids) = 1")?;
-    number(client, TERMINATE)?;
-    Ok(())
+/// Nobody else resumes the run.
+fn is_resumed(client: &mut Client, run: i64, lost: &str) -> Result<()> {
+    let has_another = format!("cardinality(pids) = 1 and pids <> '{lost}'");
+    wait_until(client, run, &has_another)
 }
 
 #[test]
@@ -65,8 +68,8 @@ fn a_database_that_was_looked_into_can_be_dropped_and_copied_at_once() -> Result
     let mut client = cluster.create_database("app")?;
     lay_out(&mut client, 1_000)?;
     let run = start(&mut client, "count", 1, AN_HOUR)?;
-    lose(&mut client, run)?;
-    is_resumed(&mut client, run)?;
+    let lost = lose(&mut client, run)?;
+    is_resumed(&mut client, run, &lost)?;
     client.batch_execute(&format!("select lockstep.cancel_backfill({run})"))?;
     drop(client);
     // The run's worker leaves by itself.
@@ -91,7 +94,7 @@ fn held_by_says_who_resumes_the_run() -> Result<()> {
     client.batch_execute("alter system set lockstep.resume_backfills = off")?;
     client.batch_execute("select pg_reload_conf()")?;
     let run = start(&mut client, "count", 1, AN_HOUR)?;
-    lose(&mut client, run)?;
+    let lost = lose(&mut client, run)?;
     wait_until(&mut client, run, "held_by like '%a sidecar or pg_cron%'")?;
     client.batch_execute("alter system set lockstep.resume_backfills = on")?;
     // Within this transaction nobody resumes it.
@@ -101,7 +104,7 @@ fn held_by_says_who_resumes_the_run() -> Result<()> {
     number(&mut client, "select count(*) from pg_reload_conf()")?;
     wait_until(&mut client, run, "held_by like '%the launcher%'")?;
     client.batch_execute("commit")?;
-    is_resumed(&mut client, run)
+    is_resumed(&mut client, run, &lost)
 }
 
 /// The page of settings has what the library defines, with its default.
@@ -145,8 +148,8 @@ fn another_version_of_the_extension_is_left_alone() -> Result<()> {
     lose(&mut other, runs[0])?;
     // Between two of its looks into one database it looks into the other one.
     for _ in 0..2 {
-        lose(&mut client, runs[1])?;
-        is_resumed(&mut client, runs[1])?;
+        let lost = lose(&mut client, runs[1])?;
+        is_resumed(&mut client, runs[1], &lost)?;
     }
     assert_eq!(progress(&mut other, runs[0], "pids")?, "{}");
     Ok(())
