@@ -1,9 +1,9 @@
 //! The commands of lockstep that run outside the database. Rooms from top to bottom; each only imports those below it:
 //!
-//! - `cli`: selects the command; `check` checks what `serve` would do
+//! - `cli`: selects the command, and has those that run once: among them `check`, which checks what `serve` would do
 //! - `serve`: composes the server, and is the only one that knows all of it
 //! - features, none of which knows another: `command`, `home`, `install`, `event`, `notification`, `chatops` and `page` of
-//!   the server; `backfill`, `work`, `rekey`, `import_settings`, `manifest`, `drift`, `ticket` and `doctor` are commands of their own
+//!   the server; `backfill` and `work` are commands of their own
 //! - `pass_through`: passes everything that is not ours on to GitLab
 //! - `late`: answers after the request has ended
 //! - `job`: runs jobs from the queue; `resume`: resumes backfills that have lost their workers; `trouble`: what keeps messages from channels, `followed`: what channels follow, in words
@@ -18,13 +18,10 @@
 mod alarm;
 mod backfill;
 mod chatops;
-mod check;
 mod cli;
 mod command;
 mod connection;
 mod database;
-mod doctor;
-mod drift;
 mod error;
 mod event;
 mod followed;
@@ -32,17 +29,14 @@ mod followed;
 pub mod fuzzing;
 mod home;
 mod http;
-mod import_settings;
 mod install;
 mod interrupt;
 mod job;
 mod late;
-mod manifest;
 mod notification;
 mod outage;
 mod page;
 mod pass_through;
-mod rekey;
 mod resume;
 mod retry;
 mod serve;
@@ -50,7 +44,6 @@ mod settings;
 mod slack;
 mod spool;
 mod text;
-mod ticket;
 mod tls;
 mod token;
 mod trouble;

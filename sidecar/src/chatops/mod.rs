@@ -1,28 +1,23 @@
 //! The slash command `/chatops`: flags, deployments and backfills of several databases, from Slack. Its text is split into words
 //! and parsed like a command line ([`arguments`]). [`guard`] decides who may do what where. Changes are made by functions in the
-//! [`environment`]'s database, once however often the command is delivered ([`flag`] in agreement with other environments), and
-//! reported in the channel and to the group that owns the flag ([`announce`]). A new command is a file in this folder, and a line in
-//! [`arguments`] and in `answer`.
+//! [`environment`]'s database, once however often the command is delivered (flags in agreement with other environments), and
+//! reported in the channel and to the group that owns the flag ([`announce`]). A new command is a file in [`answer`], and a line there and in
+//! [`arguments`].
 
 mod announce;
+mod answer;
 mod arguments;
-mod backfill;
-mod deployment;
-mod drift;
 mod environment;
-mod flag;
 mod given;
 mod guard;
-mod incident;
 mod outcome;
 mod page;
 mod settings;
 mod state;
-mod worker;
 
 pub(crate) use announce::TeamWorkers;
+pub(crate) use answer::LARGE_STEP_BUTTON;
 pub(crate) use environment::{Environment, Environments};
-pub(crate) use flag::LARGE_STEP_BUTTON;
 pub(crate) use settings::{COMMAND, Chatops, Settings};
 pub(crate) use state::App;
 
@@ -31,7 +26,6 @@ use std::sync::Arc;
 use crate::http::has_failed;
 use crate::slack::{Reply, SlashCommand, request_note};
 
-use arguments::Command;
 use given::Given;
 use page::Answer;
 
@@ -62,15 +56,6 @@ async fn answer(app: &Arc<App>, slash: &SlashCommand) -> Answer {
     if let Err(answer) = guard::check_may(&given).await {
         return answer;
     }
-    let answered = match command {
-        Command::Feature(command) => flag::answer(&given, command).await,
-        Command::AutoDeploy(command) => deployment::auto_deploy(&given, command).await,
-        Command::Release(command) => deployment::release(&given, command).await,
-        Command::Backfill(command) => backfill::answer(&given, command).await,
-        Command::Workers(command) => worker::answer(&given, command).await,
-        Command::Drift(command) => drift::answer(&given, command).await,
-        Command::Rollout(command) => flag::rollout(&given, command).await,
-        Command::Incident(command) => incident::answer(&given, command).await,
-    };
+    let answered = answer::answer(&given, command).await;
     answered.unwrap_or_else(|refusal| refusal)
 }

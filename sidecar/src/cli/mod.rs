@@ -1,28 +1,34 @@
-//! The command line, and which room handles each command.
+//! The command line, the commands that run once and end, and which room handles each of the others.
 
+mod check;
+mod doctor;
+mod drift;
 mod generate;
+mod import_settings;
 mod log;
+mod manifest;
+mod rekey;
 mod secret_file;
+mod ticket;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use tokio::runtime::Builder;
 
+use check::Check;
+use doctor::Doctor;
+use drift::Drift;
+use import_settings::ImportSettings;
+use manifest::Manifest;
+use rekey::Rekey;
+use ticket::Ticket;
+
 use crate::backfill::Backfill;
-use crate::check::Check;
-use crate::doctor::Doctor;
-use crate::drift::Drift;
 use crate::error::{self, Error};
-use crate::import_settings::ImportSettings;
-use crate::manifest::Manifest;
-use crate::rekey::Rekey;
 use crate::serve::Serve;
-use crate::ticket::Ticket;
 use crate::work::Work;
-use crate::{
-    backfill, check, doctor, drift, import_settings, manifest, rekey, serve, text, ticket, work,
-};
+use crate::{backfill, serve, text, work};
 
 /// Serves the Slack app of lockstep, and runs and watches its work inside a PostgreSQL database
 #[derive(Debug, Parser)]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, ensure};
 use lockstep_tests::slack::Caller;
 use lockstep_tests::slack::caller::Origin;
+use postgres::Client;
 
 use crate::concurrency::PATIENCE;
 use crate::database::cluster;
@@ -84,6 +85,18 @@ fn reads_at_the_same_time_share_a_session_and_get_answers_of_their_own() -> Resu
     Ok(())
 }
 
+/// Waits until a session waits for a lock.
+fn wait_for_waiter(client: &mut Client) -> Result<i32> {
+    let query = "select pid from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database() limit 1";
+    let begun = Instant::now();
+    loop {
+        if let Some(row) = client.query_opt(query, &[])? {
+            return Ok(row.get(0));
+        }
+        ensure!(begun.elapsed() < PATIENCE, "nobody waits");
+    }
+}
+
 #[test]
 fn a_read_after_the_end_of_the_shared_session_is_answered_on_another() -> Result<()> {
     let (mut stage, origin) = set("app_shared_end")?;
@@ -99,6 +112,31 @@ fn a_read_after_the_end_of_the_shared_session_is_answered_on_another() -> Result
 }
 
 #[test]
+fn a_read_during_which_the_shared_session_ends_is_asked_again() -> Result<()> {
+    let name = "app_shared_lost";
+    let (mut stage, origin) = set(name)?;
+    share(&mut stage, &origin)?;
+    let mut holder = cluster()?.connect(name)?;
+    let mut transaction = holder.transaction()?;
+    transaction.batch_execute("lock table integrations in access exclusive mode")?;
+    let caller = stage.caller.clone();
+    thread::scope(|scope| -> Result<()> {
+        let asking = scope.spawn(|| say(&caller, &origin, "group/two status"));
+        let waiter = wait_for_waiter(&mut stage.client)?;
+        stage
+            .client
+            .execute("select pg_terminate_backend($1, 60000)", &[&waiter])?;
+        transaction.rollback()?;
+        let said = asking.join().map_err(|_| anyhow!("a client ended"))??;
+        ensure!(
+            said.starts_with("*group/two*") || said.contains("a moment longer"),
+            "{said}"
+        );
+        Ok(())
+    })
+}
+
+#[test]
 fn a_read_that_waits_for_a_lock_holds_up_no_other() -> Result<()> {
     let name = "app_shared_lock";
     let (mut stage, origin) = set(name)?;
@@ -110,12 +148,7 @@ fn a_read_that_waits_for_a_lock_holds_up_no_other() -> Result<()> {
     let caller = &caller;
     thread::scope(|scope| -> Result<()> {
         let waiting = scope.spawn(|| say(caller, &origin, "group/one status"));
-        let mut watch = cluster()?.connect(name)?;
-        let begun = Instant::now();
-        let waits = "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())";
-        while !watch.query_one(waits, &[])?.get::<_, bool>(0) {
-            ensure!(begun.elapsed() < PATIENCE, "nobody waits");
-        }
+        wait_for_waiter(&mut stage.client)?;
         let said = say(caller, &origin, "subscriptions")?;
         ensure!(said.starts_with("No channel of this workspace"), "{said}");
         transaction.rollback()?;

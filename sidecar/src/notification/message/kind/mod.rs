@@ -1,21 +1,13 @@
 //! The message for each kind of event.
 
 mod alert;
-mod changed;
 mod deployment;
-mod emoji;
 mod feature_flag;
-mod issue;
+mod item;
 mod job;
-mod mention;
-mod merge_request;
-mod milestone;
-mod note;
-mod noteable;
 mod pipeline;
 mod push;
 mod release;
-mod reviews;
 mod test;
 mod unknown;
 mod vulnerability;
@@ -24,6 +16,7 @@ mod wiki_page;
 use lockstep_webhook::{Event, ObjectKind};
 
 use super::draft::Draft;
+use item::{emoji, issue, mention, merge_request, milestone, note, reviews};
 
 pub(super) fn draft(event: &Event) -> Draft {
     match event.kind() {

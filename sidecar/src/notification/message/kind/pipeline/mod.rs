@@ -5,7 +5,7 @@ mod jobs;
 use lockstep_webhook::{Attributes, Event, short};
 
 use super::super::moment;
-use super::issue::label;
+use super::item::issue::label;
 use crate::notification::message::draft::{DANGER, Draft, GOOD, SLATE, WARNING};
 use crate::notification::message::markup::link::{link, path};
 use crate::notification::message::markup::phrase::Phrase;

@@ -1,10 +1,10 @@
 //! `drift`: how many rows have drifted.
 
-use super::arguments::Looked;
-use super::environment::each;
-use super::given::Given;
-use super::outcome::Outcome;
-use super::page::Answer;
+use crate::chatops::arguments::Looked;
+use crate::chatops::environment::each;
+use crate::chatops::given::Given;
+use crate::chatops::outcome::Outcome;
+use crate::chatops::page::Answer;
 use crate::slack::code;
 
 pub(super) async fn answer(given: &Given<'_>, looked: Looked) -> Result<Answer, Answer> {

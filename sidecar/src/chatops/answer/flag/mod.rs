@@ -11,11 +11,11 @@ mod requested;
 mod rollout;
 mod set;
 
-use super::arguments::Feature;
-use super::environment::each;
-use super::given::Given;
-use super::outcome::Outcome;
-use super::page::{Answer, plain};
+use crate::chatops::arguments::Feature;
+use crate::chatops::environment::each;
+use crate::chatops::given::Given;
+use crate::chatops::outcome::Outcome;
+use crate::chatops::page::{Answer, plain};
 
 pub(crate) use check::LARGE_STEP_BUTTON;
 use describe::{describe, kind, say_list};

@@ -10,7 +10,7 @@ use crate::notification::message::markup::list::named;
 use crate::notification::message::markup::phrase::Phrase;
 use crate::notification::message::markup::user_text::{NAME, TITLE, code};
 
-pub(super) fn draft(event: &Event) -> Draft {
+pub(in super::super) fn draft(event: &Event) -> Draft {
     let request = &event.object_attributes;
     let (before, after) = words(event);
     let headline = Phrase::of(&event.user)

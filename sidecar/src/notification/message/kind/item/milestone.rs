@@ -7,7 +7,7 @@ use crate::notification::message::draft::Draft;
 use crate::notification::message::markup::phrase::Phrase;
 use crate::notification::message::markup::user_text::TITLE;
 
-pub(super) fn draft(event: &Event) -> Draft {
+pub(in super::super) fn draft(event: &Event) -> Draft {
     let milestone = &event.object_attributes;
     let words = match event.action.or(&milestone.action) {
         "create" => " was created",

@@ -17,7 +17,7 @@ fn named(place: &Attributes, noun: &'static str, sign: &str) -> Named {
     }
 }
 
-pub(super) fn draft(event: &Event) -> Draft {
+pub(in super::super) fn draft(event: &Event) -> Draft {
     let place = &event.object_attributes;
     let group = match event.mentioned.name.or(&event.mentioned.full_path) {
         "" => &event.group,

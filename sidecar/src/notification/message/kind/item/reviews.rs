@@ -12,7 +12,7 @@ use crate::notification::message::markup::user_text::{NAME, TITLE, line};
 /// The space that the sentence leaves in the section.
 const ROOM: usize = 2_600;
 
-pub(super) fn draft(event: &Event) -> Draft {
+pub(in super::super) fn draft(event: &Event) -> Draft {
     let said = usize::try_from(*event.total_count).unwrap_or_default();
     let number = said.max(event.merge_requests.len());
     let words = match number {

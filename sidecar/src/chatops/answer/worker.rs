@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use super::announce;
-use super::arguments::Workers;
-use super::environment::{Name, each};
-use super::given::Given;
-use super::guard;
-use super::outcome::Outcome;
-use super::page::Answer;
+use crate::chatops::announce;
+use crate::chatops::arguments::Workers;
+use crate::chatops::environment::{Name, each};
+use crate::chatops::given::Given;
+use crate::chatops::guard;
+use crate::chatops::outcome::Outcome;
+use crate::chatops::page::Answer;
 use crate::slack::code;
 
 pub(super) async fn answer(given: &Given<'_>, command: Workers) -> Result<Answer, Answer> {

@@ -10,7 +10,7 @@ use hyper::body::Bytes;
 use serde_json::Value;
 use url::Url;
 
-use crate::check::Findings;
+use super::check::Findings;
 use crate::connection::{Address, Connection};
 use crate::database::{MetricsReport, SlackDatabase, Writes};
 use crate::error::Error;

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::arguments::{AutoDeploy, Release};
-use super::environment::each;
-use super::given::Given;
-use super::outcome::Outcome;
-use super::page::{Answer, plain};
+use crate::chatops::arguments::{AutoDeploy, Release};
+use crate::chatops::environment::each;
+use crate::chatops::given::Given;
+use crate::chatops::outcome::Outcome;
+use crate::chatops::page::{Answer, plain};
 use crate::database::OfHost;
 use crate::slack::code;
 

@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use super::announce;
-use super::arguments::Incident;
-use super::environment::{Environment, Name, each};
-use super::given::Given;
-use super::guard;
-use super::outcome::Outcome;
-use super::page::Answer;
-use super::page::plain;
+use crate::chatops::announce;
+use crate::chatops::arguments::Incident;
+use crate::chatops::environment::{Environment, Name, each};
+use crate::chatops::given::Given;
+use crate::chatops::guard;
+use crate::chatops::outcome::Outcome;
+use crate::chatops::page::Answer;
+use crate::chatops::page::plain;
 
 pub(super) async fn answer(given: &Given<'_>, command: Incident) -> Result<Answer, Answer> {
     match command {

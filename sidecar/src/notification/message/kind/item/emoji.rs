@@ -7,7 +7,7 @@ use crate::notification::message::draft::Draft;
 use crate::notification::message::markup::phrase::Phrase;
 use crate::notification::message::markup::user_text::NAME;
 
-pub(super) fn draft(event: &Event) -> Draft {
+pub(in super::super) fn draft(event: &Event) -> Draft {
     let emoji = &event.object_attributes;
     let (before, after) = match event.event_type.or(&emoji.action) {
         "revoke" => (" took back ", " from "),

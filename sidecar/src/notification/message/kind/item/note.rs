@@ -6,7 +6,7 @@ use super::noteable;
 use crate::notification::message::draft::Draft;
 use crate::notification::message::markup::phrase::Phrase;
 
-pub(super) fn draft(event: &Event) -> Draft {
+pub(in super::super) fn draft(event: &Event) -> Draft {
     let note = &event.object_attributes;
     let on = noteable::of(event, &note.noteable_type);
     let verb = match &**note.action {

@@ -2,8 +2,8 @@
 
 use super::checklist::{STALE_DAYS, Standing, checklist, done};
 use super::describe::say_list;
+use crate::chatops::answer::deployment;
 use crate::chatops::arguments::Rollout;
-use crate::chatops::deployment;
 use crate::chatops::environment::{Name, each};
 use crate::chatops::given::Given;
 use crate::chatops::outcome::Outcome;
@@ -12,7 +12,7 @@ use crate::database::OfHost;
 
 const MOST: i32 = 50;
 
-pub(in crate::chatops) async fn answer(
+pub(in crate::chatops::answer) async fn answer(
     given: &Given<'_>,
     command: Rollout,
 ) -> Result<Answer, Answer> {

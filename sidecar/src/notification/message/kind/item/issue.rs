@@ -8,7 +8,7 @@ use crate::notification::message::markup::list::named;
 use crate::notification::message::markup::phrase::Phrase;
 use crate::notification::message::markup::user_text::{NAME, TITLE, line};
 
-pub(super) fn draft(event: &Event) -> Draft {
+pub(in super::super) fn draft(event: &Event) -> Draft {
     let issue = &event.object_attributes;
     let kind = issue.kind.or(&issue.work_item_type).to_lowercase();
     let noun = match kind.as_str() {
@@ -72,7 +72,7 @@ pub(super) fn draft(event: &Event) -> Draft {
 }
 
 /// How people refer to it.
-pub(super) fn label(sign: &str, iid: &Field<i64>, title: &str) -> String {
+pub(in super::super) fn label(sign: &str, iid: &Field<i64>, title: &str) -> String {
     match iid.get() {
         None => title.to_owned(),
         Some(iid) => format!("{sign}{iid} {title}"),
