@@ -31,5 +31,6 @@ fn leave() -> Result<()> {
             enabled.join(", ")
         );
     }
+    cache_column::take_down_from_shards()?;
     home::say_what_would_go()
 }

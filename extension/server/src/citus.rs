@@ -4,13 +4,26 @@
 use crate::catalog::{Catalog, only_row};
 use crate::error::{HostError, Result};
 
-/// Whether Citus keeps the rows of a table, in shards or as copies.
-pub(crate) fn manages(table: u32) -> bool {
-    let tables = Catalog::added(
+fn distributed() -> Option<Catalog> {
+    Catalog::added(
         c"pg_dist_partition",
         c"pg_dist_partition_logical_relid_index",
-    );
-    tables.is_some_and(|tables| !tables.rows(table, |_| Some(())).is_empty())
+    )
+}
+
+/// Whether this database has Citus.
+pub(crate) fn is_installed() -> bool {
+    distributed().is_some()
+}
+
+/// Whether Citus keeps the rows of a table, in shards or as copies.
+pub fn manages(table: u32) -> bool {
+    distributed().is_some_and(|tables| !tables.rows(table, |_| Some(())).is_empty())
+}
+
+/// Whether it can distribute a schema as a whole, as Citus can since version 12.
+pub(crate) fn knows_schemas() -> bool {
+    Catalog::added(c"pg_dist_schema", c"pg_dist_schema_pkey").is_some()
 }
 
 /// Whether this server is a worker, which has the extension's tables as well, but empty: all that they hold is on the coordinator.

@@ -3,7 +3,8 @@
 //!
 //! On top of that: the application's tables ([`host`]), rows as triggers receive them ([`row`]), notes per savepoint
 //! ([`levels`]), locks ([`mod@lock`]), waking idle workers ([`waking`]), which database owns the work ([`home`]), background
-//! workers ([`worker`]), also those that start with the server ([`preload`]), and what Citus does with a table or this server (`citus`).
+//! workers ([`worker`]), also those that start with the server ([`preload`]), what Citus does with a table or this server (`citus`), and
+//! where it keeps the rows (`shard`).
 
 #![deny(ffi_unwind_calls)]
 
@@ -23,6 +24,7 @@ pub mod preload;
 mod rights;
 pub mod row;
 mod session;
+mod shard;
 mod statement;
 mod subtransaction;
 mod transaction;
@@ -36,7 +38,7 @@ use std::ffi::CStr;
 use pgrx::pg_sys::ffi;
 
 pub use catalog::Entry;
-pub use citus::is_on_worker;
+pub use citus::{is_on_worker, manages};
 pub use deadline::within;
 pub use dropping::{drop_with_extension, drops_extension, keep_extension, may_drop};
 pub use moment::Moment;
@@ -50,6 +52,7 @@ pub use session::{
     is_serializable, is_set_to, is_statement_over, load, lock_timeout, notify, pages_read, random,
     random_bytes, sleep, trigger_depth, with_catalog_path, with_new_snapshot, with_settings,
 };
+pub use shard::{distributes_schema, on_server_of, shard_of, shards_together, table_of};
 pub use statement::{
     Answer, OwnStatement, Statement, Target, View, commit, connected, datum, is_atomic, jsonb_text,
     keys_argument, nullable, with_snapshot,

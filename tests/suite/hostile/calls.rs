@@ -190,6 +190,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("take_slack_install", Call("select lockstep_api.take_slack_install(sha256('1'), sha256('2'), 'mallory')")),
     ("test_slack_integration", Call("select * from lockstep.test_slack_integration(1, 'mallory')")),
     ("test_slack_workspace_integration", Call("select * from lockstep_api.test_slack_workspace_integration('T1', null, 1, 'U1', true, 'mallory')")),
+    ("triggers_on_shards", Call("select lockstep_internal.triggers_on_shards('{1,2}')")),
     ("undefine_feature", Call("select lockstep.undefine_feature('defined')")),
     ("uninstall_slack_workspace", Call("select lockstep.uninstall_slack_workspace('T1', schema => 'mallory')")),
     ("unregister_backfill_job", Call("select lockstep.unregister_backfill_job('counted')")),

@@ -7,5 +7,7 @@ mod defined;
 mod installed;
 mod kept;
 
-pub(crate) use installed::{attach, detach, features, give_back_all, targets};
+pub(crate) use installed::{
+    attach, detach, features, give_back_all, take_down_from_shards, targets,
+};
 pub(crate) use kept::{notes_left, preview, release_notes, repair_range, roll_back_notes};

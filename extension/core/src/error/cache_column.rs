@@ -125,6 +125,24 @@ errors! {
         "It has no definition.",
         "All cache columns are listed in lockstep.cache_columns.",
     ),
+    DistributedParts { table: String } => (
+        ERRCODE_FEATURE_NOT_SUPPORTED,
+        format!("partitioned table \"{table}\" is distributed by Citus"),
+        "Each partition is distributed by itself, and lockstep keeps cache columns of whole tables.",
+        "Use tables without partitions, or tables that are local to one server.",
+    ),
+    DistributedAlways { table: String } => (
+        ERRCODE_FEATURE_NOT_SUPPORTED,
+        format!("table \"{table}\" is distributed by Citus, where fire_always is not possible"),
+        "When Citus moves a table, the rows reach the other server by replication, with the right values.",
+        "Add the cache column without fire_always.",
+    ),
+    ShardsNotSeen { table: String, message: String } => (
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("the server of the shard of \"{table}\" cannot be asked for its triggers: {message}"),
+        "Citus keeps the rows of the table there, and lockstep's triggers are on the shard.",
+        "See to it that all servers run and have the files of this version of lockstep.",
+    ),
     NotInstalledOn { trigger: String, table: String } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!("trigger \"{trigger}\" is not one that lockstep installed on \"{table}\""),

@@ -5,7 +5,7 @@ use crate::error::{FeatureError, Result};
 use lockstep_server::host::{
     Answer, HostTrigger, Relation, Scope, check_is_owner, install_triggers, remove_triggers, run,
 };
-use lockstep_server::{Statement, connected, datum, with_catalog_path};
+use lockstep_server::{Statement, connected, datum, distributes_schema, with_catalog_path};
 use pgrx::pg_sys;
 use pgrx::spi::{quote_identifier, quote_qualified_identifier};
 
@@ -38,6 +38,14 @@ pub(crate) fn attach(schema: &str, scope: &Scope) -> Result<Answer> {
             if let Some(name) = taken_name(schema) {
                 let name = quote_qualified_identifier(schema, &name);
                 return answer("skipped", format!("\"{name}\" is not a table"));
+            }
+            if distributes_schema(schema) {
+                return answer(
+                    "skipped",
+                    format!(
+                        "schema {schema} has no table {FEATURES}, and Citus would distribute one"
+                    ),
+                );
             }
             if !may_create_in(schema) {
                 return answer(

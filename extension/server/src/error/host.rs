@@ -51,8 +51,8 @@ errors! {
     CitusTable { table: String } => (
         ERRCODE_FEATURE_NOT_SUPPORTED,
         format!("table \"{table}\" is distributed by Citus"),
-        "Its rows are written on other servers, where lockstep has neither its tables nor its locks.",
-        "Use a table that is local to one server.",
+        "Its rows are on other servers. Only cache columns are kept there, of two tables in one schema that Citus distributes as a whole.",
+        "Distribute the schema, or use tables that are local to one server.",
     ),
     CitusWorker => (
         ERRCODE_FEATURE_NOT_SUPPORTED,

@@ -270,10 +270,21 @@ fn trigger(entry: &Entry) -> Option<InstalledTrigger> {
         name: entry.name(c"tgname"),
         enabled,
         function: own_function(Oid::from(entry.oid(c"tgfoid"))),
+        arguments: arguments(entry.get(c"tgargs").unwrap_or_default()),
         rewrites_updates: enabled && kind & REWRITES == REWRITES,
         is_own_row_trigger: kind & pg_sys::TRIGGER_TYPE_ROW != 0
             && entry.oid(c"tgparentid") == Oid::INVALID.to_u32(),
     })
+}
+
+/// Each argument of a trigger is stored with a NUL behind it.
+fn arguments(stored: Vec<u8>) -> Vec<String> {
+    let mut arguments: Vec<String> = stored
+        .split(|byte| *byte == 0)
+        .map(|argument| String::from_utf8_lossy(argument).into_owned())
+        .collect();
+    arguments.pop();
+    arguments
 }
 
 /// The name of a function, if it is one of ours.

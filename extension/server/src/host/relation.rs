@@ -6,6 +6,7 @@ use crate::error::{HostError, Result};
 use crate::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::spi::quote_qualified_identifier;
+use std::rc::Rc;
 
 /// What triggers and definition checks need to know about a table.
 #[derive(Clone, Debug)]
@@ -79,6 +80,7 @@ pub struct InstalledTrigger {
     pub enabled: bool,
     /// The name of its function, if it is one of ours.
     pub function: Option<String>,
+    pub arguments: Vec<String>,
     /// It is enabled and fires before each row of an update.
     pub(super) rewrites_updates: bool,
     /// It fires for each row, and is no copy of a partitioned table's trigger.
@@ -124,6 +126,20 @@ impl Relation {
         self.kind == 'p'
     }
 
+    /// Whether Citus keeps its rows, in shards or as copies.
+    pub fn is_distributed(&self) -> bool {
+        self.is_managed_by_citus
+    }
+
+    /// A statement that uses the indexes of these columns, if the rows are on this server.
+    pub fn by_index(&self, text: &str, parameters: &[Oid], columns: &Rc<[String]>) -> Statement {
+        match self.is_managed_by_citus {
+            // Citus makes its plans for the arguments of each run.
+            true => Statement::planned_anew(text, parameters),
+            false => Statement::by_index(text, parameters, columns),
+        }
+    }
+
     pub fn columns(&self) -> &[Column] {
         &self.columns
     }
@@ -142,16 +158,23 @@ impl Relation {
         })
     }
 
-    /// Checks that it is a permanent, complete table: not a view, not a partition, and without inheritance children, whose rows
-    /// its triggers would miss.
+    /// Checks that it is a permanent, complete table of this server: not a view, not a partition, and without inheritance
+    /// children, whose rows its triggers would miss.
     pub fn check_is_permanent_table(&self) -> Result<()> {
+        let table = self.qualified_name();
+        match self.is_managed_by_citus && self.oid >= pg_sys::FirstNormalObjectId {
+            true => Err(HostError::CitusTable { table }.into()),
+            false => self.check_is_complete_table(),
+        }
+    }
+
+    /// The same, but its rows may be on other servers.
+    pub fn check_is_complete_table(&self) -> Result<()> {
         let table = self.qualified_name();
         if self.oid < pg_sys::FirstNormalObjectId {
             Err(HostError::SystemTable { table }.into())
         } else if self.is_of_extension {
             Err(HostError::ExtensionTable { table }.into())
-        } else if self.is_managed_by_citus {
-            Err(HostError::CitusTable { table }.into())
         } else if !matches!(self.kind, 'r' | 'p') || self.ancestors.len() > 1 {
             Err(HostError::NotATable { table }.into())
         } else if self.persistence == 't' {

@@ -50,10 +50,12 @@ impl Scope {
     }
 }
 
-/// Whether a dry run reads these tables: they are small, and no lock is waited for.
+/// Whether a dry run reads these tables: they are small, and no lock is waited for. What is on other servers may be large.
 pub fn are_read_at_once<const TABLES: usize>(tables: [&Relation; TABLES]) -> bool {
     tables.into_iter().all(|table| {
-        lock::try_take_relation(table.oid, pg_sys::AccessShareLock) && table.rows_estimated() <= FEW
+        !table.is_distributed()
+            && lock::try_take_relation(table.oid, pg_sys::AccessShareLock)
+            && table.rows_estimated() <= FEW
     })
 }
 

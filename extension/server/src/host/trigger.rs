@@ -4,8 +4,8 @@ use super::Answer;
 use super::alter::{change, check_is_owner, lock_tables};
 use super::relation::Relation;
 use super::scope::{Scope, locks};
-use crate::drop_with_extension;
 use crate::error::Result;
+use crate::{citus, drop_with_extension};
 use pgrx::pg_sys::Oid;
 
 /// A trigger to install on an application table.
@@ -75,10 +75,13 @@ impl HostTrigger {
     }
 }
 
-/// Creates a trigger with the rights of the table's owner. It belongs to the table, but is dropped with the extension.
+/// Creates a trigger with the rights of the table's owner. It belongs to the table, but is dropped with the extension; on a table
+/// that Citus distributes, which refuses such triggers, it is for whoever drops the extension.
 pub fn create_trigger(owner: u32, table: u32, name: &str, statement: &str) -> Result<()> {
     change(owner, statement)?;
-    drop_with_extension(Oid::from(table), name);
+    if !citus::manages(table) {
+        drop_with_extension(Oid::from(table), name);
+    }
     Ok(())
 }
 

@@ -51,6 +51,9 @@ kept! {
 impl Definition {
     /// Reads one definition, regardless of the transaction's snapshot.
     pub(crate) fn load(id: i32) -> Result<Self> {
+        if let Some(brought) = Self::brought(id) {
+            return Ok(brought);
+        }
         BY_ID
             .with(|query| Self::select(query, &id.to_string()))?
             .into_iter()
@@ -124,8 +127,9 @@ impl Definition {
     pub(crate) fn resolve(self) -> Result<Resolved> {
         let target = Relation::describe(self.target)?;
         let source = Relation::describe(self.source)?;
-        target.check_is_permanent_table()?;
-        source.check_is_permanent_table()?;
+        target.check_is_complete_table()?;
+        source.check_is_complete_table()?;
+        self.check_lies_together(&target, &source)?;
         let column = target.column(&self.target_column)?.clone();
         if !column.is_boolean() {
             return Err(CacheColumnError::TargetColumnNotBoolean {
@@ -191,6 +195,16 @@ pub(crate) struct Resolved {
 }
 
 impl Resolved {
+    /// Whether Citus keeps the rows of both tables in shards, where triggers with the definition in their arguments maintain it.
+    pub(crate) fn is_distributed(&self) -> bool {
+        self.target.is_distributed()
+    }
+
+    /// Whether a value that somebody else writes is looked at. Always on shards: that is how other servers ask them to look.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.definition.guard || self.is_distributed()
+    }
+
     /// Our triggers can be created on both tables.
     pub(crate) fn check_trigger_names(&self) -> Result<()> {
         self.target.check_trigger_names()?;

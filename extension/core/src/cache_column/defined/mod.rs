@@ -1,6 +1,7 @@
 //! A cache column's definition ([`definition`], [`condition`]), which source rows match ([`matching`]), and the triggers that it needs
-//! ([`triggers`], [`trigger`]).
+//! ([`triggers`], [`trigger`]), some of which bring it to other servers ([`carried`]).
 
+mod carried;
 mod condition;
 mod definition;
 mod matching;

@@ -4,13 +4,13 @@
 use super::definition::Definition;
 use crate::error::{Result, ServerError};
 use lockstep_server::host::{Relation, change, create_trigger};
-use lockstep_server::{Statement, connected, datum, with_catalog_path};
+use lockstep_server::{Statement, connected, datum, manages, with_catalog_path};
 use pgrx::pg_sys::{
     self, TRIGGER_TYPE_BEFORE as BEFORE, TRIGGER_TYPE_DELETE as DELETE,
     TRIGGER_TYPE_INSERT as INSERT, TRIGGER_TYPE_ROW as ROW, TRIGGER_TYPE_TRUNCATE as TRUNCATE,
     TRIGGER_TYPE_UPDATE as UPDATE,
 };
-use pgrx::spi::quote_identifier;
+use pgrx::spi::{quote_identifier, quote_literal};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
@@ -25,7 +25,8 @@ pub(crate) struct Trigger {
     /// A condition, and the quoted column that it refers to.
     pub(crate) when: Option<(String, String)>,
     pub(crate) function: &'static str,
-    pub(crate) definitions: Vec<i32>,
+    /// The definitions that it serves.
+    pub(crate) arguments: Vec<String>,
     pub(crate) always: bool,
     /// PostgreSQL creates it for partitions, together with the trigger of the whole table.
     pub(crate) is_copy: bool,
@@ -90,6 +91,7 @@ pub(crate) enum Flaw {
     OnAnotherColumn,
     UpdatesHidden,
     Outdated,
+    MissingOnShard,
     MissingOnPart,
 }
 
@@ -102,6 +104,7 @@ impl Flaw {
             Self::OnAnotherColumn => "triggers on another column",
             Self::UpdatesHidden => "updates hidden by a before trigger",
             Self::Outdated => "triggers outdated",
+            Self::MissingOnShard => "shards without triggers",
             Self::MissingOnPart => "partitions without triggers",
         }
     }
@@ -148,15 +151,35 @@ impl Installed {
     }
 
     pub(crate) fn drop(&self) -> Result<()> {
+        self.drop_by(&change)
+    }
+
+    /// `change` runs a statement that changes the table of that owner.
+    pub(crate) fn drop_by(&self, change: &dyn Fn(u32, &str) -> Result<()>) -> Result<()> {
         if self.is_copy {
             return Ok(());
         }
         let name = quote_identifier(&self.name);
-        change(
-            self.owner,
-            &format!("drop trigger {name} on {}", self.table_name),
-        )
+        let table = &self.table_name;
+        if self.kind & TRUNCATE != 0 && manages(self.table) {
+            // Citus copies such a trigger to shards that it moves, but drops it on shards only if it is for something else.
+            let other = format!(
+                "create or replace trigger {name} after insert on {table} for each statement execute function lockstep_internal.flush()"
+            );
+            change(self.owner, &other)?;
+        }
+        change(self.owner, &format!("drop trigger {name} on {table}"))
     }
+}
+
+/// An argument as PostgreSQL's encode shows the stored one, with the NUL behind it.
+fn escaped(argument: &str) -> String {
+    let escaped = argument.bytes().map(|byte| match byte {
+        b'\\' => "\\\\".to_owned(),
+        0 | 128.. => format!("\\{byte:03o}"),
+        _ => char::from(byte).to_string(),
+    });
+    escaped.collect::<String>() + "\\000"
 }
 
 /// The name of a row trigger of a definition.
@@ -173,10 +196,15 @@ impl Trigger {
             update_of: BTreeSet::new(),
             when: None,
             function,
-            definitions: Vec::new(),
+            arguments: Vec::new(),
             always: false,
             is_copy: false,
         }
+    }
+
+    /// Citus creates no such trigger on shards.
+    pub(crate) fn is_for_truncate(&self) -> bool {
+        self.kind & TRUNCATE != 0
     }
 
     fn find<'a>(&self, installed: &'a [Installed]) -> Option<&'a Installed> {
@@ -194,11 +222,7 @@ impl Trigger {
         };
         let mut columns = self.update_of.clone();
         columns.extend(self.when.iter().map(|(column, _)| column.clone()));
-        let arguments: Vec<String> = self
-            .definitions
-            .iter()
-            .map(|id| format!("{id}\\000"))
-            .collect();
+        let arguments: Vec<String> = self.arguments.iter().map(|it| escaped(it)).collect();
         if matches!(found.enabled, 'D' | 'R') {
             Some(Flaw::Disabled)
         } else if self.always && found.enabled != 'A' {
@@ -283,11 +307,7 @@ impl Trigger {
             None => String::new(),
             Some((_, condition)) => format!("when ({condition})"),
         };
-        let arguments: Vec<String> = self
-            .definitions
-            .iter()
-            .map(|id| format!("'{id}'"))
-            .collect();
+        let arguments: Vec<String> = self.arguments.iter().map(quote_literal).collect();
         format!(
             "{timing} {} {of} on {} for each {each} {when} execute function lockstep_internal.{}({})",
             events.join(" or "),

@@ -16,6 +16,9 @@ pub(crate) const FLUSH: &str = "lockstep_flush";
 const CHANGED: &str = "lockstep_changed";
 /// The statement trigger for TRUNCATE; one per table, shared by all definitions.
 const TRUNCATED: &str = "lockstep_truncated";
+/// Its name on a table that Citus distributes. Triggers fire in the order of their names, and this one comes after Citus' own
+/// (truncate_trigger_...), which truncates the shards.
+const TRUNCATED_SHARDS: &str = "truncated_by_lockstep";
 
 /// The row triggers of one definition, all on its target; the trigger on the source is shared.
 pub(crate) fn row_triggers(resolved: &Resolved) -> Vec<Trigger> {
@@ -26,7 +29,7 @@ pub(crate) fn row_triggers(resolved: &Resolved) -> Vec<Trigger> {
     let trigger = |what: &str, kind: u32, function: &'static str| {
         let name = name_of(definition.id, what);
         let mut trigger = Trigger::new(Place::of(target), &name, kind | ROW, function);
-        trigger.definitions = vec![definition.id];
+        trigger.arguments = vec![definition.argument()];
         trigger.always = definition.fire_always;
         trigger
     };
@@ -35,7 +38,7 @@ pub(crate) fn row_triggers(resolved: &Resolved) -> Vec<Trigger> {
         true => BTreeSet::new(),
         false => BTreeSet::from([column.to_owned()]),
     };
-    let wrong = if definition.guard {
+    let wrong = if resolved.is_guarded() {
         "is not false"
     } else {
         "is null"
@@ -59,7 +62,7 @@ pub(crate) fn row_triggers(resolved: &Resolved) -> Vec<Trigger> {
         });
         triggers.push(rekeyed);
     }
-    if definition.guard {
+    if resolved.is_guarded() {
         let mut guard = trigger("guard", UPDATE, "note_arrived");
         guard.update_of = update_of(&column);
         let condition = format!("(old.{column} operator(pg_catalog.=) new.{column}) is not true");
@@ -93,14 +96,15 @@ struct Needs {
     is_source: bool,
     insert: bool,
     update_of: BTreeSet<String>,
-    /// The definitions whose source is this table.
-    definitions: Vec<i32>,
+    /// The definitions whose source is this table, as arguments.
+    arguments: Vec<String>,
     /// The columns that decide which rows match, and under which key.
     source_columns: BTreeSet<String>,
     /// An update of any column counts: it can move a row to another partition, which fires the row triggers for delete and
     /// insert, and a BEFORE trigger can change columns that the statement does not name.
     any_update: bool,
     always: bool,
+    is_distributed: bool,
 }
 
 impl Needs {
@@ -108,6 +112,7 @@ impl Needs {
     /// wrong values.
     fn add(&mut self, table: &Relation, definition: &Definition) {
         self.always |= definition.fire_always;
+        self.is_distributed |= table.is_distributed();
         self.any_update |= table.is_partitioned() || table.rewrites_updates;
         if definition.source == table.oid {
             self.is_source = true;
@@ -119,7 +124,7 @@ impl Needs {
                 .collect();
             self.update_of.extend(columns.iter().cloned());
             self.source_columns.extend(columns);
-            self.definitions.push(definition.id);
+            self.arguments.push(definition.argument());
         }
         if definition.target == table.oid
             && let Ok(resolved) = definition.clone().resolve()
@@ -128,7 +133,7 @@ impl Needs {
             if !resolved.reference.excludes_shift {
                 self.update_of.insert(resolved.primary_key.quoted());
             }
-            if definition.guard {
+            if resolved.is_guarded() {
                 self.update_of.insert(resolved.column.quoted());
             }
         }
@@ -147,7 +152,7 @@ impl Needs {
         if !source.rewrites_updates {
             trigger.update_of.clone_from(&self.source_columns);
         }
-        trigger.definitions.clone_from(&self.definitions);
+        trigger.arguments.clone_from(&self.arguments);
         trigger.always = self.always;
         trigger.is_copy = is_copy;
         trigger
@@ -172,7 +177,15 @@ impl Needs {
             triggers.push(flush);
         }
         if self.is_source {
-            triggers.push(Trigger::new(place, TRUNCATED, TRUNCATE, "flush_truncated"));
+            let name = match self.is_distributed {
+                true => TRUNCATED_SHARDS,
+                false => TRUNCATED,
+            };
+            let mut truncated = Trigger::new(place, name, TRUNCATE, "flush_truncated");
+            if self.is_distributed {
+                truncated.arguments.clone_from(&self.arguments);
+            }
+            triggers.push(truncated);
         }
         for trigger in &mut triggers {
             trigger.always = self.always;

@@ -257,6 +257,14 @@ pub(super) fn strip(part: &Part) -> Result<()> {
 /// Enables the application triggers that were disabled for a definition: also on a table of the caller that took the source's name
 /// after it was dropped, as a restore does, which disables them there as well.
 pub(super) fn give_back(definition: &Definition) -> Result<Vec<String>> {
+    give_back_by(definition, &change)
+}
+
+/// `change` runs a statement that changes the table of that owner.
+pub(super) fn give_back_by(
+    definition: &Definition,
+    change: &dyn Fn(u32, &str) -> Result<()>,
+) -> Result<Vec<String>> {
     let source = match Relation::describe(definition.source) {
         Ok(source) => Some(source),
         Err(_) => holder_of(&definition.source_name)?.filter(|it| check_is_owner(it).is_ok()),
@@ -270,27 +278,19 @@ pub(super) fn give_back(definition: &Definition) -> Result<Vec<String>> {
         .filter(|name| source.trigger(name).is_some_and(|trigger| !trigger.enabled));
     let disabled: Vec<String> = disabled.cloned().collect();
     for name in &disabled {
-        switch_trigger(&source, name, "enable")?;
+        change(source.owner, &switching(&source, name, "enable"))?;
     }
     Ok(disabled)
 }
 
-/// Enables all application triggers that were disabled; returns their names.
-pub(crate) fn give_back_all() -> Result<Vec<String>> {
-    let mut enabled = Vec::new();
-    for definition in Definition::all()? {
-        enabled.extend(give_back(&definition)?);
-    }
-    Ok(enabled)
-}
-
 /// `action` is enable or disable.
 pub(super) fn switch_trigger(table: &Relation, trigger: &str, action: &str) -> Result<()> {
+    change(table.owner, &switching(table, trigger, action))
+}
+
+fn switching(table: &Relation, trigger: &str, action: &str) -> String {
     let (name, trigger) = (table.qualified_name(), quote_identifier(trigger));
-    change(
-        table.owner,
-        &format!("alter table {name} {action} trigger {trigger}"),
-    )
+    format!("alter table {name} {action} trigger {trigger}")
 }
 
 fn table_name(table: u32) -> String {

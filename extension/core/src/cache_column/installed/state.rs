@@ -1,5 +1,6 @@
 //! Whether a definition works. It is compared with the current tables, because the application's DDL changes them without notice.
 
+use super::shards::OnShards;
 use crate::cache_column::defined::{
     Definition, Flaw, Installed, Resolved, Trigger, installed_on, row_triggers, shared_triggers,
 };
@@ -91,7 +92,11 @@ pub(super) fn examine(definition: &Definition) -> Result<State> {
     if let Err(error) = resolved.check_is_here() {
         return Ok(State::Unfit(error.message()));
     }
-    let work = work(resolved)?;
+    let is_distributed = resolved.is_distributed();
+    let work = match work(resolved) {
+        Err(error) if is_distributed => return Ok(State::Unfit(error.message())),
+        work => work?,
+    };
     if !work.flawed.is_empty()
         && let Err(error) = work.resolved.check_trigger_names()
     {
@@ -136,10 +141,14 @@ pub(super) fn work(resolved: Resolved) -> Result<Work> {
     }
     let tables: Vec<u32> = needed.iter().map(|trigger| trigger.table.oid).collect();
     let installed = installed_on(&tables)?;
+    let on_shards = OnShards::of(&resolved)?;
+    let is_on_shard =
+        |trigger: &Trigger| on_shards.as_ref().is_none_or(|shards| shards.has(trigger));
     let flawed = needed
         .into_iter()
         .filter_map(|trigger| {
-            let flaw = trigger.flaw(&installed)?;
+            let lacks = || (!is_on_shard(&trigger)).then_some(Flaw::MissingOnShard);
+            let flaw = trigger.flaw(&installed).or_else(lacks)?;
             Some((trigger, flaw))
         })
         .collect();

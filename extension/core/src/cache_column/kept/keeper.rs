@@ -4,7 +4,7 @@ use crate::cache_column::defined::{Definition, Resolved};
 use crate::error::Result;
 use lockstep_server::host::{self, Known};
 use lockstep_server::kept;
-use lockstep_server::{Statement, as_owner, keys_argument};
+use lockstep_server::{Statement, View, as_owner, connected, keys_argument};
 use pgrx::pg_sys::Datum;
 use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;
@@ -31,6 +31,8 @@ pub(super) struct Keeper {
     set_true_in_order: Statement,
     /// Whether any row between two keys has the value true.
     any_true_between: Statement,
+    /// Writes another value, so that the guard on the shard sets the right one.
+    alter: Statement,
 }
 
 /// The steps of a flush, for one key (`id = $1`) or many (`id = any ($1)`).
@@ -203,8 +205,19 @@ impl Keeper {
                 &[pg_sys::INT8OID; 2],
                 &key_columns,
             ),
+            alter: Statement::planned_anew(
+                &format!("update {target} t set {column} = (t.{column} is not true) where {of_keys}"),
+                &[pg_sys::INT8ARRAYOID],
+            ),
             resolved,
         }
+    }
+
+    /// Makes the servers where the shards are look at these rows. What this server sees of them may be old.
+    pub(super) fn look_on_shards(&self, keys: &Keys) -> usize {
+        let keys = keys_argument(keys.as_slice());
+        let write = || connected(|| self.alter.run_seeing(View::Own, &[keys]));
+        as_owner(self.target_owner, write) as usize
     }
 
     fn statements(&self, keys: &Keys) -> &Statements {

@@ -1,8 +1,10 @@
 //! Which definitions a row trigger serves, and which table it fired on.
 
+use crate::cache_column::defined::Definition;
 use crate::error::{CacheColumnError, Error, Result, ServerError};
 use lockstep_server::host::{self, Relation};
 use lockstep_server::row::arguments;
+use lockstep_server::shard_of;
 use pgrx::prelude::PgTrigger;
 
 /// The table a trigger fired on: `whole`, or one of its partitions, whose columns can have other numbers.
@@ -18,16 +20,11 @@ pub(super) fn table_fired_on(trigger: &PgTrigger, whole: &Relation) -> Result<Re
 
 /// The same where `whole` may be gone, as after a restore that created its tables again: then the trigger belongs to no definition.
 pub(super) fn part_fired_on(trigger: &PgTrigger, whole: u32) -> Result<Relation> {
-    let table = trigger.relid().map_err(ServerError::catalog)?;
-    let relation = Relation::describe(table.to_u32())?;
-    if relation.ancestors.contains(&whole) {
-        return Ok(relation);
+    let relation = fired_on(trigger)?;
+    match relation.ancestors.contains(&whole) {
+        true => Ok(relation),
+        false => Err(not_installed_on(trigger, &relation)),
     }
-    Err(CacheColumnError::NotInstalledOn {
-        trigger: trigger.name().unwrap_or_default().to_owned(),
-        table: relation.qualified_name(),
-    }
-    .into())
 }
 
 /// Any user may create a trigger on a table of their own with one of our functions.
@@ -43,7 +40,7 @@ pub(super) fn check_is_row_trigger(trigger: &PgTrigger) -> Result<()> {
 
 /// The numbers of the definitions in the trigger's arguments.
 pub(super) fn definition_arguments(trigger: &PgTrigger) -> Result<Vec<i32>> {
-    let definitions = arguments(trigger).map(|it| it.parse().map_err(|_| bad_argument(it)));
+    let definitions = arguments(trigger).map(|it| it.parse().or_else(|_| carried(trigger, &it)));
     match definitions.collect::<Result<Vec<i32>>>()? {
         none if none.is_empty() => Err(bad_argument("")),
         definitions => Ok(definitions),
@@ -56,6 +53,39 @@ pub(super) fn definition_argument(trigger: &PgTrigger) -> Result<i32> {
         [definition] => Ok(*definition),
         _ => Err(bad_argument("")),
     }
+}
+
+/// The number in this backend of the definition that a trigger on a shard carries.
+fn carried(trigger: &PgTrigger, argument: &str) -> Result<i32> {
+    let definition = carried_in(trigger, argument, shard_of)?;
+    Ok(definition.bring())
+}
+
+/// The definition that a trigger on a distributed table or a shard carries.
+pub(super) fn carried_in(
+    trigger: &PgTrigger,
+    argument: &str,
+    table: fn(i64) -> Option<u32>,
+) -> Result<Definition> {
+    let definition =
+        Definition::carried_in(argument, table).ok_or_else(|| bad_argument(argument))?;
+    match definition.is_agreed_by_tables(argument) {
+        true => Ok(definition),
+        false => Err(not_installed_on(trigger, &fired_on(trigger)?)),
+    }
+}
+
+fn fired_on(trigger: &PgTrigger) -> Result<Relation> {
+    let table = trigger.relid().map_err(ServerError::catalog)?;
+    Relation::describe(table.to_u32())
+}
+
+pub(super) fn not_installed_on(trigger: &PgTrigger, table: &Relation) -> Error {
+    CacheColumnError::NotInstalledOn {
+        trigger: trigger.name().unwrap_or_default().to_owned(),
+        table: table.qualified_name(),
+    }
+    .into()
 }
 
 fn bad_argument(argument: impl Into<String>) -> Error {

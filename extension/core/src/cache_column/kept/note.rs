@@ -6,7 +6,7 @@ use super::known::{definition_argument, definition_arguments, part_fired_on, tab
 use super::pending::{self, Change};
 use crate::cache_column::defined::{Definition, FLUSH, Test};
 use crate::error::{HostError, OrRaise, Result};
-use lockstep_server::host::{IntegerWidth, Known};
+use lockstep_server::host::{IntegerWidth, Known, Relation};
 use lockstep_server::row::{Row, Stored, is_logical_worker, is_replica};
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
@@ -136,7 +136,7 @@ impl Noting {
             tests,
             key_width: key.integer_width().unwrap_or(IntegerWidth::Eight),
             is_heap: relation.is_heap,
-            flush_at_once: is_logical_worker() || relation.own_trigger(FLUSH).is_none(),
+            flush_at_once: is_logical_worker() || !has_flush(&relation),
         })
     }
 
@@ -183,4 +183,10 @@ impl Noting {
         }
         Ok(())
     }
+}
+
+/// Whether a statement trigger on the table flushes. On a shard the name ends with the shard's number.
+fn has_flush(table: &Relation) -> bool {
+    let mut ours = table.triggers().iter().filter(|it| it.function.is_some());
+    ours.any(|it| it.name.starts_with(FLUSH))
 }

@@ -1,10 +1,14 @@
 //! TRUNCATE of a source or of a partition of it: no row trigger fires, so all target rows that are true are checked again.
 
+use super::known::{carried_in, not_installed_on};
 use super::walk::look_at_all;
 use crate::cache_column::defined::Definition;
 use crate::error::{HostError, OrRaise, Result, ServerError};
-use lockstep_server::host::Relation;
+use lockstep_server::host::{Relation, change};
+use lockstep_server::row::arguments;
+use lockstep_server::{shard_of, table_of};
 use pgrx::prelude::*;
+use pgrx::spi::quote_identifier;
 
 /// AFTER TRUNCATE of a source.
 #[pg_trigger(sql = "
@@ -14,8 +18,34 @@ fn flush_truncated<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
     let table = trigger.relid().map_err(ServerError::catalog).or_raise();
-    look_at_targets_of(table.to_u32()).or_raise();
+    match arguments(trigger).next() {
+        None => look_at_targets_of(table.to_u32()).or_raise(),
+        Some(_) => clear_targets_of(trigger, table.to_u32()).or_raise(),
+    }
     Ok(None)
+}
+
+/// On a table that Citus distributes: it has truncated the shards, so no target has a match.
+fn clear_targets_of(trigger: &PgTrigger, table: u32) -> Result<()> {
+    for argument in arguments(trigger) {
+        let on_shards = Definition::carried_in(&argument, shard_of);
+        if on_shards.is_some_and(|it| it.source == table) {
+            // A copy on a shard that was moved; this trigger fires on the whole table as well.
+            continue;
+        }
+        let definition = carried_in(trigger, &argument, table_of)?;
+        if definition.source != table {
+            return Err(not_installed_on(trigger, &Relation::describe(table)?));
+        }
+        // Otherwise it was dropped.
+        if let Ok(target) = Relation::describe(definition.target) {
+            let (target, owner) = (target.qualified_name(), target.owner);
+            let column = quote_identifier(&definition.target_column);
+            let clear = format!("update {target} set {column} = false where {column} is not false");
+            change(owner, &clear)?;
+        }
+    }
+    Ok(())
 }
 
 fn look_at_targets_of(table: u32) -> Result<()> {

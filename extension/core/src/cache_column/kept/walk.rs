@@ -61,12 +61,12 @@ impl Walk {
                 resolved.source.qualified_name(),
                 resolved.matches_sql("s")
             );
-            Statement::by_index(&text, parameters, &columns)
+            resolved.source.by_index(&text, parameters, &columns)
         };
         Self {
             target_owner: Oid::from(resolved.target.owner),
             source_owner: Oid::from(resolved.source.owner),
-            rows: Statement::by_index(
+            rows: resolved.target.by_index(
                 &format!(
                     "select t.{id}::pg_catalog.int8, t.{column} from {table} t
                       where t.{id} operator(pg_catalog.>=) $1 and t.{id} operator(pg_catalog.<=) $2 {condition}

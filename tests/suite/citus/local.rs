@@ -1,74 +1,13 @@
-//! On a server with Citus: a table that it distributes is skipped with a reason, and a worker gives no answer rather than a wrong one.
+//! Tables that Citus does not distribute by schema, and what only the coordinator knows.
 
-use anyhow::{Context, Result, ensure};
-use lockstep_tests::cluster::{Cluster, PORT};
-use lockstep_tests::host::{self, Layout};
-use postgres::Client;
+use anyhow::{Result, ensure};
 use postgres::error::SqlState;
 
-use crate::database::cluster;
-
-const SETTINGS: [(&str, &str); 3] = [
-    ("shared_preload_libraries", "citus"),
-    ("citus.node_conninfo", "sslmode=disable"),
-    ("max_worker_processes", "20"),
-];
-
-struct Citus {
-    coordinator: Client,
-    worker: Client,
-    _clusters: [Cluster; 2],
-}
-
-/// A coordinator with the application's tables, and a worker; None if the server comes without Citus.
-fn start(name: &str) -> Result<Option<Citus>> {
-    if !cluster()?.has_module("citus") {
-        return Ok(None);
-    }
-    let start = |node: &str| Cluster::start(&format!("{name}_{node}"), &SETTINGS);
-    let clusters = [start("coordinator")?, start("worker")?];
-    let [mut coordinator, mut worker] = [
-        clusters[0].create_database("app")?,
-        clusters[1].create_database("app")?,
-    ];
-    for client in [&mut coordinator, &mut worker] {
-        client.batch_execute("create extension citus")?;
-    }
-    let [here, there] = [0, 1].map(|node: usize| clusters[node].socket().display().to_string());
-    coordinator.batch_execute(&format!(
-        "set client_min_messages = warning;
-         do $$begin
-           perform citus_set_coordinator_host('{here}', {PORT});
-           perform citus_add_node('{there}', {PORT});
-         end$$"
-    ))?;
-    host::create(&mut coordinator, Layout::Narrow)?;
-    coordinator.batch_execute("create extension lockstep_slack cascade")?;
-    Ok(Some(Citus {
-        coordinator,
-        worker,
-        _clusters: clusters,
-    }))
-}
-
-fn answers(client: &mut Client, call: &str) -> Result<Vec<String>> {
-    let query =
-        format!("select feature || ': ' || status || ', ' || detail from {call} order by 1");
-    let rows = client.query(&query, &[])?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
-}
-
-/// The error of a statement: its code and message.
-fn refused(client: &mut Client, statement: &str) -> Result<(SqlState, String)> {
-    let error = client.batch_execute(statement).err();
-    let error = error.with_context(|| format!("{statement} was taken"))?;
-    let error = error.as_db_error().context("not an error of the server")?;
-    Ok((error.code().clone(), error.message().to_owned()))
-}
+use super::{Citus, answers, refused, start};
 
 #[test]
 fn what_citus_distributes_is_skipped_and_the_rest_attached() -> Result<()> {
-    let Some(mut citus) = start("citus_skipped")? else {
+    let Some(mut citus) = start("citus_skipped", 1)? else {
         return Ok(());
     };
     let client = &mut citus.coordinator;
@@ -112,7 +51,7 @@ fn what_citus_distributes_is_skipped_and_the_rest_attached() -> Result<()> {
 
 #[test]
 fn a_worker_refuses_what_only_the_coordinator_knows() -> Result<()> {
-    let Some(mut citus) = start("citus_worker")? else {
+    let Some(mut citus) = start("citus_worker", 1)? else {
         return Ok(());
     };
     citus.coordinator.batch_execute(
@@ -129,7 +68,7 @@ fn a_worker_refuses_what_only_the_coordinator_knows() -> Result<()> {
         "select lockstep.release_restored()",
         "select lockstep.resume_lost_backfills()",
     ] {
-        let (code, message) = refused(&mut citus.worker, call)?;
+        let (code, message) = refused(&mut citus.workers[0], call)?;
         assert_eq!(
             (code, message.as_str()),
             (
@@ -144,7 +83,7 @@ fn a_worker_refuses_what_only_the_coordinator_knows() -> Result<()> {
 
 #[test]
 fn attached_tables_are_not_distributed_before_they_are_detached() -> Result<()> {
-    let Some(mut citus) = start("citus_attached")? else {
+    let Some(mut citus) = start("citus_attached", 1)? else {
         return Ok(());
     };
     let client = &mut citus.coordinator;
@@ -167,13 +106,13 @@ fn attached_tables_are_not_distributed_before_they_are_detached() -> Result<()> 
 
 #[test]
 fn the_extensions_come_and_go_on_all_servers() -> Result<()> {
-    let Some(mut citus) = start("citus_dropped")? else {
+    let Some(mut citus) = start("citus_dropped", 1)? else {
         return Ok(());
     };
     let ours = "select count(*) from pg_extension where extname like 'lockstep%'";
     let on_both = |citus: &mut Citus| -> Result<[i64; 2]> {
         let here = citus.coordinator.query_one(ours, &[])?.get(0);
-        Ok([here, citus.worker.query_one(ours, &[])?.get(0)])
+        Ok([here, citus.workers[0].query_one(ours, &[])?.get(0)])
     };
     assert_eq!(on_both(&mut citus)?, [2, 2]);
     let coordinator = &mut citus.coordinator;

@@ -1,0 +1,92 @@
+//! The triggers on shards, which Citus creates on other servers. Asked there, in the caller's transaction.
+
+use crate::cache_column::defined::{Resolved, Trigger};
+use crate::error::{CacheColumnError, OrRaise, Result, required};
+use lockstep_server::host::Relation;
+use lockstep_server::{as_owner, attempt, datum, on_server_of, shard_of, shards_together};
+use pgrx::pg_sys::{self, Oid};
+use pgrx::prelude::*;
+use std::panic::AssertUnwindSafe;
+
+/// The names of the enabled triggers of ours on these shards, as far as they are on this server.
+#[pg_extern(sql = r#"
+create function lockstep_internal.triggers_on_shards(shards bigint[])
+returns text[] stable language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.triggers_on_shards(bigint[]) is
+  'part of lockstep.cache_columns on Citus: the triggers of lockstep on shards of this server';
+"#)]
+fn triggers_on_shards(shards: Option<Vec<Option<i64>>>) -> Vec<String> {
+    let shards = required(shards, "shards");
+    names_on(shards.into_iter().flatten()).or_raise()
+}
+
+fn names_on(shards: impl Iterator<Item = i64>) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for table in shards.filter_map(shard_of) {
+        let triggers = Relation::describe(table)?.triggers().to_vec();
+        let ours = triggers
+            .into_iter()
+            .filter(|it| it.enabled && it.function.is_some());
+        names.extend(ours.map(|it| it.name));
+    }
+    Ok(names)
+}
+
+/// The triggers on the shards of a definition's tables.
+pub(super) struct OnShards {
+    /// The tables, each with the number of its shard.
+    shards: [(u32, i64); 2],
+    names: Vec<String>,
+}
+
+impl OnShards {
+    /// None if Citus does not distribute the tables.
+    pub(super) fn of(resolved: &Resolved) -> Result<Option<Self>> {
+        let (target, source) = (&resolved.target, &resolved.source);
+        let Some([first, second]) = shards_together(target.oid, source.oid) else {
+            return Ok(None);
+        };
+        let ask = || {
+            as_owner(Oid::from(target.owner), || {
+                on_server_of(
+                    &target.qualified_name(),
+                    "pg_catalog.array_to_string(lockstep_internal.triggers_on_shards($1), ',')",
+                    &[pg_sys::INT8ARRAYOID],
+                    &[datum(vec![first, second])],
+                )
+            })
+        };
+        match attempt(AssertUnwindSafe(ask)) {
+            Ok(names) => Ok(Some(Self {
+                shards: [(target.oid, first), (source.oid, second)],
+                names: names
+                    .iter()
+                    .flat_map(|it| it.split(','))
+                    .map(str::to_owned)
+                    .collect(),
+            })),
+            Err(failure) => Err(CacheColumnError::ShardsNotSeen {
+                table: target.qualified_name(),
+                // The lines after the first one are hints.
+                message: failure
+                    .message
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned(),
+            }
+            .into()),
+        }
+    }
+
+    /// Whether the shard of a trigger's table has it. Citus creates none for TRUNCATE there.
+    pub(super) fn has(&self, trigger: &Trigger) -> bool {
+        let shard = self
+            .shards
+            .iter()
+            .find(|(table, _)| *table == trigger.table.oid);
+        let name = shard.map(|(_, shard)| format!("{}_{shard}", trigger.name));
+        trigger.is_for_truncate() || name.is_some_and(|name| self.names.contains(&name))
+    }
+}

@@ -1,0 +1,173 @@
+//! What a node lacks is seen in the state, and attach repairs what it can; what cannot be kept is skipped with a reason.
+
+use anyhow::{Result, ensure};
+
+use super::{answers, refused, run_each, start};
+
+#[test]
+fn the_state_tells_what_shards_lack_and_attach_brings_it_back() -> Result<()> {
+    let Some(mut citus) = start("citus_torn", 1)? else {
+        return Ok(());
+    };
+    citus.attach_tenant("tenant")?;
+    citus.workers[0].batch_execute(
+        "set citus.enable_manual_changes_to_shards = on; set citus.override_table_visibility = off;
+         do $$
+         declare found record;
+         begin
+           for found in select tgrelid::regclass as shard, tgname from pg_trigger where tgname ~ '^lockstep_(changed|flush)_[0-9]+$' loop
+             execute format('drop trigger %I on %s', found.tgname, found.shard);
+           end loop;
+         end$$",
+    )?;
+    assert_eq!(citus.states()?, ["shards without triggers"; 2]);
+    let add = "insert into tenant.integrations (project_id, type_new, active) values (1, 'Integrations::ExternalWiki', true)";
+    citus.coordinator.batch_execute(add)?;
+    ensure!(citus.check("tenant", "a write without triggers").is_err());
+    let answers = answers(&mut citus.coordinator, "lockstep.attach('tenant')")?;
+    ensure!(
+        answers
+            .iter()
+            .any(|it| it.contains("shards without triggers; rows written meanwhile")),
+        "{answers:?}"
+    );
+    assert_eq!(citus.states()?, ["active"; 2]);
+    citus.coordinator.batch_execute("do $$begin perform lockstep.repair_cache_column('tenant.projects', 'has_external_wiki'); end$$")?;
+    assert_eq!(citus.check("tenant", "attach")?, 1);
+    citus
+        .coordinator
+        .batch_execute("delete from tenant.integrations")?;
+    assert_eq!(citus.check("tenant", "delete")?, 0);
+    // A node without the extension's functions cannot say what it has.
+    citus.workers[0].batch_execute(
+        "alter function lockstep_internal.triggers_on_shards(bigint[]) rename to gone",
+    )?;
+    let states = citus.states()?;
+    ensure!(
+        states.iter().all(|it| it.contains(
+            "cannot be asked for its triggers: function lockstep_internal.triggers_on_shards"
+        )),
+        "{states:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn what_citus_does_not_keep_together_is_refused() -> Result<()> {
+    let Some(mut citus) = start("citus_refused", 1)? else {
+        return Ok(());
+    };
+    citus.create_tenant("tenant")?;
+    citus.create_tenant("other")?;
+    run_each(
+        &mut citus.coordinator,
+        &[
+            "create schema parts",
+            "create table parts.targets (id bigint primary key, has_some boolean)",
+            "create table parts.sources (id bigint primary key, target_id bigint, active boolean) partition by range (id)",
+            "create table parts.sources_1 partition of parts.sources for values from (0) to (10)",
+            "create index on parts.sources (target_id)",
+            "do $$begin perform citus_schema_distribute('parts'); end$$",
+        ],
+    )?;
+    let add = |target: &str, source: &str, key: &str, rest: &str| {
+        format!(
+            "select lockstep.add_cache_column('{target}', 'has_external_wiki', '{source}', '{key}', '{{\"active\": true}}'{rest})"
+        )
+    };
+    let parts = "select lockstep.add_cache_column('parts.targets', 'has_some', 'parts.sources', 'target_id', '{\"active\": true}')";
+    for (statement, refusal) in [
+        (
+            add("tenant.projects", "other.integrations", "project_id", ""),
+            "table \"tenant.projects\" is distributed by Citus",
+        ),
+        (
+            add("public.projects", "other.integrations", "project_id", ""),
+            "table \"other.integrations\" is distributed by Citus",
+        ),
+        (
+            add("tenant.projects", "public.integrations", "project_id", ""),
+            "table \"tenant.projects\" is distributed by Citus",
+        ),
+        (
+            add(
+                "tenant.projects",
+                "tenant.integrations",
+                "project_id",
+                ", fire_always => true",
+            ),
+            "table \"tenant.projects\" is distributed by Citus, where fire_always is not possible",
+        ),
+        (
+            parts.to_owned(),
+            "partitioned table \"parts.targets\" is distributed by Citus",
+        ),
+    ] {
+        let (_, message) = refused(&mut citus.coordinator, &statement)?;
+        assert_eq!(message, refusal, "{statement}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_schema_and_its_tables_can_be_renamed() -> Result<()> {
+    let Some(mut citus) = start("citus_renamed", 1)? else {
+        return Ok(());
+    };
+    citus.attach_tenant("tenant")?;
+    // A session that knows the names of before.
+    let mut writer = citus.session(0)?;
+    writer.batch_execute("insert into tenant.integrations (project_id, type_new, active) values (1, 'Integrations::ExternalWiki', true)")?;
+    run_each(
+        &mut citus.coordinator,
+        &[
+            "alter table tenant.projects rename to things",
+            "alter table tenant.integrations rename to kinds",
+            "alter schema tenant rename to renamed",
+        ],
+    )?;
+    writer.batch_execute("update renamed.kinds set project_id = 2")?;
+    run_each(
+        &mut citus.coordinator,
+        &[
+            "alter table renamed.things rename to projects",
+            "alter table renamed.kinds rename to integrations",
+        ],
+    )?;
+    assert_eq!(citus.check("renamed", "rename")?, 1);
+    writer.batch_execute("truncate renamed.integrations cascade")?;
+    assert_eq!(citus.check("renamed", "truncate")?, 0);
+    assert_eq!(citus.states()?, ["active"; 2]);
+    Ok(())
+}
+
+#[test]
+fn a_schema_that_is_distributed_no_more_is_attached_again() -> Result<()> {
+    let Some(mut citus) = start("citus_undistributed", 1)? else {
+        return Ok(());
+    };
+    citus.attach_tenant("tenant")?;
+    let client = &mut citus.coordinator;
+    client.batch_execute("do $$begin perform citus_schema_undistribute('tenant'); end$$")?;
+    assert_eq!(
+        citus.states()?,
+        ["another table has the name of the target"; 2]
+    );
+    // Nothing goes wrong unnoticed meanwhile.
+    let add = "insert into tenant.integrations (project_id, type_new, active) values (1, 'Integrations::ExternalWiki', true)";
+    for statement in [add, "truncate tenant.integrations cascade"] {
+        let (_, message) = refused(&mut citus.coordinator, statement)?;
+        ensure!(
+            message.contains("is not one that lockstep installed on \"tenant.integrations\""),
+            "{message}"
+        );
+    }
+    let client = &mut citus.coordinator;
+    client.batch_execute("do $$begin perform lockstep.attach('tenant'); end$$")?;
+    client.batch_execute(add)?;
+    assert_eq!(citus.states()?, ["active"; 2]);
+    let client = &mut citus.coordinator;
+    client.batch_execute("update tenant.projects set has_external_wiki = coalesce(has_external_wiki, false), has_external_issue_tracker = false")?;
+    assert_eq!(citus.check("tenant", "undistribute")?, 1);
+    Ok(())
+}
