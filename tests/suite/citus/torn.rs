@@ -171,3 +171,47 @@ fn a_schema_that_is_distributed_no_more_is_attached_again() -> Result<()> {
     assert_eq!(citus.check("tenant", "undistribute")?, 1);
     Ok(())
 }
+
+#[test]
+fn tables_that_are_kept_apart_later_refuse_writes() -> Result<()> {
+    let Some(mut citus) = start("citus_apart", 2)? else {
+        return Ok(());
+    };
+    let client = &mut citus.coordinator;
+    run_each(
+        client,
+        &[
+            "create table targets (id bigint primary key, has_some boolean)",
+            "create table sources (id bigint primary key, target_id bigint, active boolean)",
+            "create index on sources (target_id)",
+            "do $$begin
+               perform create_distributed_table('targets', null);
+               perform create_distributed_table('sources', null, colocate_with => 'targets');
+             end$$",
+            "do $$begin perform lockstep.add_cache_column('targets', 'has_some', 'sources', 'target_id', '{\"active\": true}'); end$$",
+            "insert into targets (id) values (1), (2)",
+            "insert into sources values (1, 1, true)",
+        ],
+    )?;
+    let are_true = "select count(*) from targets where has_some";
+    assert_eq!(client.query_one(are_true, &[])?.get::<_, i64>(0), 1);
+    run_each(
+        client,
+        &[
+            "do $$begin perform update_distributed_table_colocation('sources', 'none'); end$$",
+            "do $$begin
+               perform citus_move_shard_placement(s.shardid, s.nodename, s.nodeport, n.nodename, n.nodeport, 'block_writes')
+                  from citus_shards s join pg_dist_node n on n.nodename <> s.nodename and n.shouldhaveshards
+                 where s.table_name = 'sources'::regclass;
+             end$$",
+        ],
+    )?;
+    let apart = "table \"public.targets\" is distributed by Citus";
+    assert_eq!(citus.states()?, [apart]);
+    let (_, message) = refused(
+        &mut citus.coordinator,
+        "insert into sources values (2, 2, true)",
+    )?;
+    assert_eq!(message, apart);
+    Ok(())
+}

@@ -5,7 +5,7 @@
 use super::definition::Definition;
 use crate::error::{CacheColumnError, HostError, Result};
 use lockstep_server::host::Relation;
-use lockstep_server::shards_together;
+use lockstep_server::{shard_of, shards_together, table_of};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -83,6 +83,22 @@ impl Definition {
             source_name: Vec::new(),
             partitions: Vec::new(),
         })
+    }
+
+    /// Fails if one of the shards in an argument is on another server, as when their tables are no longer kept together.
+    pub(crate) fn check_lies_here(argument: &str) -> Result<()> {
+        let Ok(carried) = serde_json::from_str::<Carried>(argument) else {
+            return Ok(());
+        };
+        for shard in [carried.target, carried.source] {
+            if shard_of(shard).is_none()
+                && let Some(table) = table_of(shard)
+            {
+                let table = Relation::describe(table)?.qualified_name();
+                return Err(HostError::CitusTable { table }.into());
+            }
+        }
+        Ok(())
     }
 
     /// Whether each of its tables, as far as they exist, has a trigger of ours with this argument. Anyone can write an argument for

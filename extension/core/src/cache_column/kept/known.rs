@@ -57,6 +57,7 @@ pub(super) fn definition_argument(trigger: &PgTrigger) -> Result<i32> {
 
 /// The number in this backend of the definition that a trigger on a shard carries.
 fn carried(trigger: &PgTrigger, argument: &str) -> Result<i32> {
+    Definition::check_lies_here(argument)?;
     let definition = carried_in(trigger, argument, shard_of)?;
     Ok(definition.bring())
 }
