@@ -23,7 +23,7 @@ const RESTART: Duration = Duration::from_secs(10);
 /// Between two looks: at first often, as workers that were asked for before a crash are waited for, then as often as autovacuum.
 const SOON: Duration = Duration::from_secs(4);
 const LATER: Duration = Duration::from_secs(60);
-const AT_FIRST: Duration = Duration::from_secs(30);
+const AT_FIRST: Duration = Duration::from_secs(120);
 
 /// A DROP DATABASE waits for five seconds for sessions to leave.
 const LOOK_MS: i32 = 3_000;
@@ -38,7 +38,7 @@ pub(crate) fn register() {
     GucRegistry::define_bool_guc(
         c"lockstep.resume_backfills",
         c"Resumes backfills that have lost their workers.",
-        c"On: a launcher looks into each database, every 4 seconds in the first half minute and then each minute, as a restart or failover ends all workers. \
+        c"On: a launcher looks into each database, every 4 seconds in the first two minutes and then each minute, as a restart or failover ends all workers. \
           Off: a sidecar, pg_cron or a person resumes them.",
         &IS_ON,
         GucContext::Sighup,
