@@ -295,9 +295,13 @@ fn faults_of_slack_delay_jobs() -> Result<()> {
 
 #[test]
 fn signal_lets_it_finish_and_a_second_one_does_not() -> Result<()> {
-    let stage = Stage::set_with("app_stop", App::default(), &["--drain-delay=3600"])?;
-    stage.sidecar.signal(Signal::SIGTERM)?;
+    let mut stage = Stage::set_with("app_stop", App::default(), &["--drain-delay=3600"])?;
     let begun = Instant::now();
+    let runners = "select count(*) from lockstep_internal.job_runner";
+    while number(&mut stage.client, runners)? == 0 {
+        ensure!(begun.elapsed() < PATIENCE, "{}", stage.sidecar.log());
+    }
+    stage.sidecar.signal(Signal::SIGTERM)?;
     // It says so, and still responds.
     while !stage
         .sidecar
@@ -313,7 +317,6 @@ fn signal_lets_it_finish_and_a_second_one_does_not() -> Result<()> {
     stage.sidecar.signal(Signal::SIGTERM)?;
     let (status, log) = stage.sidecar.end()?;
     ensure!(status == Some(130), "{log}");
-    let runners = "select count(*) from lockstep_internal.job_runner";
     let mut client = stage.client;
     assert_eq!(number(&mut client, runners)?, 0);
     Ok(())
