@@ -137,6 +137,12 @@ async fn ask_spool(config: &Config, findings: &mut Findings) {
             "the spool in {directory}; webhooks that wait in it: {webhooks}"
         )),
         Found::InUse => findings.fine(&format!("the spool in {directory}, which a process uses")),
+        Found::Unclosed => findings.fine(&format!(
+            "the spool in {directory}, which was not closed: serve repairs it when it starts, or says why it cannot"
+        )),
+        Found::Unknown(reason) => findings.wrong(&format!(
+            "the spool in {directory} cannot be looked at: {reason}"
+        )),
         Found::Corrupt(reason) => findings.wrong(&format!(
             "the spool in {directory} cannot be read: {reason}. Move its file away, and keep it: webhooks may be in it"
         )),

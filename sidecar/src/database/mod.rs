@@ -4,6 +4,7 @@ mod argument;
 mod backfill;
 mod chatops;
 mod job;
+mod pace;
 mod pool;
 mod session;
 mod shared;

@@ -8,7 +8,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSqlOwned, ToSql, Type};
 use tokio_postgres::{Client, Row, ToStatement};
 
-use tracing::{Instrument, debug_span};
+use tracing::{Instrument, Span, debug_span};
 
 use super::argument::Arguments;
 use crate::error::Error;
@@ -37,7 +37,8 @@ pub(super) async fn ask_unprepared(
     arguments: Arguments<'_>,
     patience: Duration,
 ) -> Result<Vec<Row>, Error> {
-    let answered = unprepared(client, statement, arguments, patience).await;
+    let asking = unprepared(client, statement, arguments);
+    let answered = timed(statement, patience, asking).await;
     answered.inspect_err(failed)
 }
 
@@ -45,15 +46,9 @@ async fn unprepared(
     client: &Client,
     statement: &'static str,
     arguments: Arguments<'_>,
-    patience: Duration,
-) -> Result<Vec<Row>, Error> {
+) -> Result<Vec<Row>, tokio_postgres::Error> {
     let arguments: Vec<_> = arguments.iter().map(|it| (it.value(), it.kind())).collect();
-    timed(
-        statement,
-        patience,
-        client.query_typed(statement, &arguments),
-    )
-    .await
+    client.query_typed(statement, &arguments).await
 }
 
 /// A statement is prepared when a session first uses it. One that has become invalid, because the extension was upgraded or there
@@ -64,16 +59,25 @@ pub(super) async fn ask_prepared(
     arguments: Arguments<'_>,
     patience: Duration,
 ) -> Result<Vec<Row>, Error> {
+    timed(statement, patience, prepared(session, statement, arguments)).await
+}
+
+/// The same without a timeout and without noting how long it took.
+pub(super) async fn prepared(
+    session: &ClientWrapper,
+    statement: &'static str,
+    arguments: Arguments<'_>,
+) -> Result<Vec<Row>, tokio_postgres::Error> {
     let types: Vec<Type> = arguments.iter().map(|it| it.kind()).collect();
     let values: Vec<&(dyn ToSql + Sync)> = arguments.iter().map(|it| it.value()).collect();
     let asking = async {
         let prepared = session.prepare_typed_cached(statement, &types).await?;
         session.query(&prepared, &values).await
     };
-    match timed(statement, patience, asking).await {
-        Err(error) if UNFIT.iter().any(|code| error.has_code(code)) => {
+    match asking.await {
+        Err(error) if error.code().is_some_and(|code| UNFIT.contains(code)) => {
             session.statement_cache.remove(statement, &types);
-            Box::pin(unprepared(session, statement, arguments, patience)).await
+            Box::pin(unprepared(session, statement, arguments)).await
         }
         answered => answered,
     }
@@ -100,7 +104,7 @@ async fn timed(
 ) -> Result<Vec<Row>, Error> {
     let begun = Instant::now();
     let function = function_of(statement);
-    let asking = timeout(patience, asking).instrument(debug_span!("database", function));
+    let asking = timeout(patience, asking).instrument(span_of(statement));
     let answered = asking.await;
     time(Timing::DATABASE_CALL, function, begun.elapsed());
     Ok(answered.map_err(|_| Error::Silent)??)
@@ -118,8 +122,17 @@ pub(super) fn failed(error: &Error) {
     count(Counter::DATABASE_FAILURES, reason);
 }
 
+/// An attempt on the shared session that is made again on another.
+pub(super) fn given_up() {
+    count(Counter::DATABASE_FAILURES, "given_up");
+}
+
+pub(super) fn span_of(statement: &'static str) -> Span {
+    debug_span!("database", function = function_of(statement))
+}
+
 /// The function of ours that a statement calls.
-fn function_of(statement: &'static str) -> &'static str {
+pub(super) fn function_of(statement: &'static str) -> &'static str {
     let called = statement.split_once("lockstep").and_then(|(_, rest)| {
         let (_, rest) = rest.split_once('.')?;
         let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');

@@ -22,7 +22,8 @@ const MOST_BYTES: usize = 32 << 20;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Hardly any body is larger. The rest of those that are is read at a common pace: somebody who sends them without a pause would otherwise
-/// keep the processors busy with what is thrown away.
+/// keep the processors busy with what is thrown away. Beside many who do that, the rest of an honest one may not be read in time, and its
+/// sender sees a broken connection in place of the refusal. A pace for each peer would not help: behind a reverse proxy all are one.
 const SMALL: usize = 64 << 10;
 
 /// In KiB a second.

@@ -25,4 +25,4 @@ pub(crate) use observe::observe;
 pub(crate) use panicked::catch_panics;
 pub(crate) use peer::Peer;
 pub(crate) use problem::Problem;
-pub(crate) use room::{Read, Room};
+pub(crate) use room::{FULL, Read, Room};

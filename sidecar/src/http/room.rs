@@ -31,8 +31,9 @@ pub(crate) struct Read<'a> {
 /// The bytes of a body.
 pub(crate) enum Buffer {
     Small(Vec<u8>),
-    /// In memory of its own, of which only that counts which was written. The allocator would copy what grows, and keep what is freed:
-    /// several times as much as all bodies together.
+    /// In memory of its own, which goes back when it is moved into a larger one. The allocator would keep what is freed: several times
+    /// as much as all bodies together. It is at most twice as large as what has arrived: also the address space of clients that are
+    /// not authenticated is limited where the kernel does not overcommit (`vm.overcommit_memory = 2`, as PostgreSQL advises).
     Large {
         map: MmapMut,
         length: usize,
@@ -59,14 +60,19 @@ impl Buffer {
         Some(())
     }
 
-    /// The same bytes, with room for more.
-    fn enlarged(&self, largest: usize) -> Option<Self> {
+    /// The same bytes, with room for as many more as there will be then, up to the largest body.
+    fn enlarged(&self, length: usize, largest: usize) -> Option<Self> {
         let mut large = Self::Large {
-            map: MmapMut::map_anon(largest).ok()?,
+            map: MmapMut::map_anon((2 * length).min(largest)).ok()?,
             length: 0,
         };
         large.push(self)?;
         Some(large)
+    }
+
+    /// Whether so many bytes have room, in memory of its own.
+    fn fits(&self, length: usize) -> bool {
+        matches!(self, Self::Large { map, .. } if length <= map.len())
     }
 }
 
@@ -138,11 +144,11 @@ impl Room {
                 let more = self.shared.try_acquire_many(more).map_err(|_| FULL)?;
                 match &mut room {
                     Some(room) => room.merge(more),
-                    None => {
-                        room = Some(more);
-                        bytes = bytes.enlarged(largest).ok_or(FULL)?;
-                    }
+                    None => room = Some(more),
                 }
+            }
+            if room.is_some() && !bytes.fits(length) {
+                bytes = bytes.enlarged(length, largest).ok_or(FULL)?;
             }
             bytes.push(&data).ok_or(FULL)?;
         }
@@ -151,7 +157,7 @@ impl Room {
 }
 
 /// Waiting for memory would hold up those that have it.
-const FULL: Problem = Problem::new(
+pub(crate) const FULL: Problem = Problem::new(
     StatusCode::SERVICE_UNAVAILABLE,
     "Too much arrives at the same time; try again.",
 );
@@ -167,7 +173,7 @@ mod tests {
     use axum::body::{Body, Bytes, HttpBody};
     use hyper::body::Frame;
 
-    use super::{FULL, PIECE, Problem, Read, Room};
+    use super::{Buffer, FULL, PIECE, Problem, Read, Room};
 
     const OWN: usize = 64 << 10;
     const PATIENCE: Duration = Duration::from_secs(60);
@@ -217,6 +223,25 @@ mod tests {
             assert_eq!(read.as_deref(), Some(sent.as_slice()), "{length}");
         }
         assert_eq!(room.shared.available_permits(), LARGEST / PIECE);
+    }
+
+    /// A client that has sent little must not get much.
+    #[tokio::test]
+    async fn memory_is_at_most_twice_what_has_arrived() {
+        const LARGEST: usize = 25 << 20;
+        let room = Room::new(OWN, LARGEST);
+        for length in [OWN + 1, 2 * OWN, 5 * OWN + 1, LARGEST / 2 + 1, LARGEST] {
+            let sent = Bytes::from(vec![7; length]);
+            let frames = (0..length).step_by(16 << 10);
+            let frames = frames.map(|begin| sent.slice(begin..length.min(begin + (16 << 10))));
+            let body = Body::new(Frames(frames.collect()));
+            let read = room.read(body, LARGEST, PATIENCE).await;
+            let has = read.map(|it| match it.bytes {
+                Buffer::Large { map, length } => (length, map.len() <= 2 * length),
+                Buffer::Small(bytes) => (bytes.len(), false),
+            });
+            assert_eq!(has.ok(), Some((length, true)));
+        }
     }
 
     #[tokio::test]

@@ -16,8 +16,12 @@ pub(crate) enum Found {
     Waiting(usize),
     /// The program that serves has it open.
     InUse,
-    /// Why it cannot be read.
+    /// The program that had it open was killed. The next one repairs it, or cannot; until then it is unknown what waits.
+    Unclosed,
+    /// What is wrong with it.
     Corrupt(String),
+    /// Why it could not be read. The file itself may be healthy.
+    Unknown(String),
 }
 
 /// Reads all of it.
@@ -43,6 +47,20 @@ fn read(directory: PathBuf) -> Found {
         Ok(()) => Found::Waiting(waiting),
         Err(Error::Io(error)) if error.kind() == ErrorKind::NotFound => Found::Waiting(0),
         Err(Error::DatabaseAlreadyOpen) => Found::InUse,
-        Err(error) => Found::Corrupt(error.to_string()),
+        Err(Error::RepairAborted) => Found::Unclosed,
+        Err(error) if is_damage(&error) => Found::Corrupt(error.to_string()),
+        Err(error) => Found::Unknown(error.to_string()),
+    }
+}
+
+/// A file that ends too early lacks pages.
+fn is_damage(error: &Error) -> bool {
+    match error {
+        Error::Corrupted(_) => true,
+        Error::Io(error) => matches!(
+            error.kind(),
+            ErrorKind::InvalidData | ErrorKind::UnexpectedEof
+        ),
+        _ => false,
     }
 }

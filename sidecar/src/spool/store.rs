@@ -1,15 +1,14 @@
 //! The file of the spool: an embedded database that syncs each commit to disk and survives crashes. Only one process can open it.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use redb::backends::{FileBackend, InMemoryBackend};
+use redb::backends::FileBackend;
 use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend,
-    TableDefinition, TableError,
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError,
 };
 
 use super::turn::Key;
@@ -54,15 +53,13 @@ impl Store {
         Ok(Self { open, database })
     }
 
-    /// Shows each entry of a file, which stays as it is.
+    /// Shows each entry of a file, which stays as it is: one that has to be repaired first is an error.
     pub(super) fn look(directory: &Path, entry: impl FnMut(&[u8])) -> Result<(), redb::Error> {
-        let path = directory.join(FILE);
-        let opened = Builder::new().set_cache_size(CACHE).open_read_only(&path);
-        match opened {
-            // The process that had it open was killed. Whoever opens it next repairs it, or cannot.
-            Err(DatabaseError::RepairAborted) => show(&repaired_copy(&path)?, entry),
-            opened => show(&opened?, entry),
-        }
+        let mut builder = Builder::new();
+        let opened = builder
+            .set_cache_size(CACHE)
+            .open_read_only(directory.join(FILE));
+        show(&opened?, entry)
     }
 
     /// All entries with their sizes; those that were set aside wait again.
@@ -175,17 +172,6 @@ fn show(database: &impl ReadableDatabase, mut entry: impl FnMut(&[u8])) -> Resul
         }
     }
     Ok(())
-}
-
-/// In memory.
-fn repaired_copy(path: &Path) -> Result<Database, redb::Error> {
-    let bytes = fs::read(path).map_err(redb::Error::Io)?;
-    let backend = InMemoryBackend::new();
-    let copied = backend
-        .set_len(bytes.len() as u64)
-        .and_then(|()| backend.write(0, &bytes));
-    copied.map_err(redb::Error::Io)?;
-    Ok(Builder::new().create_with_backend(backend)?)
 }
 
 /// Only the owner may read it: webhooks contain titles of confidential issues.

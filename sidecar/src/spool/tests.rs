@@ -84,15 +84,33 @@ async fn a_look_changes_nothing_and_finds_what_is_wrong() -> Tested {
     let spool = directory.open(ROOM)?;
     assert_eq!(keep(&spool, &entry(1, "a")).await, Ok(()));
     assert_eq!(look(&directory.0).await, Found::InUse);
+    // As a process that is killed leaves it.
+    let unclosed = Directory::new()?;
+    fs::copy(&file, unclosed.0.join("webhooks.redb"))?;
     close(spool).await;
     let before = fs::read(&file)?;
     assert_eq!(look(&directory.0).await, Found::Waiting(1));
     assert_eq!(fs::read(&file)?, before);
-    for damage in [&before[..before.len() / 2], b"no spool"] {
+    let mut damaged = before.clone();
+    damaged[4096..].fill(0);
+    for damage in [&damaged, &b"no spool"[..]] {
         fs::write(&file, damage)?;
         let found = look(&directory.0).await;
         assert!(matches!(found, Found::Corrupt(_)), "{found:?}");
     }
+    assert_eq!(look(&unclosed.0).await, Found::Unclosed);
+    let repaired = unclosed.open(ROOM)?;
+    assert_eq!(keys(&repaired).await, ["a"]);
+    Ok(())
+}
+
+/// Whoever moves a healthy file away loses what waits in it.
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_not_called_corrupt() -> Tested {
+    let directory = Directory::new()?;
+    fs::create_dir(directory.0.join("webhooks.redb"))?;
+    let found = look(&directory.0).await;
+    assert!(matches!(found, Found::Unknown(_)), "{found:?}");
     Ok(())
 }
 

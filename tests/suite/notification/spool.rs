@@ -400,9 +400,13 @@ fn a_spool_that_cannot_be_opened_is_told() -> Result<()> {
     }
     let corrupt = Directory::new("lockstep-spool-corrupt")?;
     fs::write(corrupt.file(), "no spool")?;
+    // As a process that is killed leaves it.
+    let unclosed = Directory::new("lockstep-spool-unclosed")?;
+    fs::copy(directory.file(), unclosed.file())?;
     for (argument, words) in [
         (&missing, "wrong: there is no directory"),
         (&corrupt.argument(), "cannot be read"),
+        (&unclosed.argument(), "which was not closed"),
         (&directory.argument(), "which a process uses"),
     ] {
         let mut check = command("check", &stage.url, &stage.slack);

@@ -1,9 +1,12 @@
 //! The session that short reads share.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
+use lockstep_tests::http::FORM;
 use lockstep_tests::slack::Caller;
 use lockstep_tests::slack::caller::Origin;
 use postgres::Client;
@@ -11,6 +14,13 @@ use postgres::Client;
 use crate::concurrency::PATIENCE;
 use crate::database::cluster;
 use crate::slack_app::{COMMANDS, Stage};
+
+/// What `pg_stat_activity` says of the shared session.
+const SHARED: &str =
+    "datname = current_database() and application_name = 'lockstep-sidecar shared'";
+
+/// The same of those that wait for a lock.
+const WAITS: &str = "datname = current_database() and wait_event_type = 'Lock'";
 
 const NAMES: [&str; 3] = ["group/one", "group/two", "group/three"];
 
@@ -35,22 +45,40 @@ fn say(caller: &Caller, origin: &Origin, text: &str) -> Result<String> {
     Ok(answer["text"].as_str().unwrap_or_default().to_owned())
 }
 
-/// The sessions that have answered /gitlab status, the last one first.
-fn sessions(stage: &mut Stage) -> Result<Vec<i32>> {
-    let query = "select pid from pg_stat_activity
-                  where datname = current_database() and query like '%list_slack_integrations%' and pid <> pg_backend_pid()
-                  order by query_start desc";
-    let rows = stage.client.query(query, &[])?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
+/// A session that is described so.
+fn session(client: &mut Client, which: &str) -> Result<Option<i32>> {
+    let query = format!("select pid from pg_stat_activity where {which} limit 1");
+    Ok(client.query_opt(&query, &[])?.map(|row| row.get(0)))
 }
 
-/// Waits until reads are answered on the shared session, which the first of them opens.
-fn share(stage: &mut Stage, origin: &Origin) -> Result<i32> {
+/// Waits until there is one, or none any more.
+fn wait_for(client: &mut Client, which: &str) -> Result<i32> {
     let begun = Instant::now();
     loop {
-        stage.say(origin, "group/one status")?;
-        if let [last, _, ..] = sessions(stage)?[..] {
-            return Ok(last);
+        if let Some(pid) = session(client, which)? {
+            return Ok(pid);
+        }
+        ensure!(begun.elapsed() < PATIENCE, "no session: {which}");
+    }
+}
+
+fn wait_for_end(client: &mut Client, which: &str) -> Result<()> {
+    let begun = Instant::now();
+    while session(client, which)?.is_some() {
+        ensure!(begun.elapsed() < PATIENCE, "there still is one: {which}");
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// Waits until reads are answered on the shared session, which the first of them opens. They need no table that a test locks.
+fn share(client: &mut Client, caller: &Caller, origin: &Origin) -> Result<i32> {
+    let answered = format!("{SHARED} and query like '%lockstep_api.%'");
+    let begun = Instant::now();
+    loop {
+        say(caller, origin, "subscriptions")?;
+        if let Some(pid) = session(client, &answered)? {
+            return Ok(pid);
         }
         ensure!(begun.elapsed() < PATIENCE, "no session is shared");
         thread::sleep(Duration::from_millis(10));
@@ -60,7 +88,7 @@ fn share(stage: &mut Stage, origin: &Origin) -> Result<i32> {
 #[test]
 fn reads_at_the_same_time_share_a_session_and_get_answers_of_their_own() -> Result<()> {
     let (mut stage, origin) = set("app_shared")?;
-    share(&mut stage, &origin)?;
+    share(&mut stage.client, &stage.caller, &origin)?;
     let (caller, origin) = (&stage.caller, &origin);
     let ask = |place: usize| -> Result<()> {
         for round in 0..20 {
@@ -80,28 +108,15 @@ fn reads_at_the_same_time_share_a_session_and_get_answers_of_their_own() -> Resu
             .into_iter()
             .try_for_each(|it| it.join().map_err(|_| anyhow!("a client ended"))?)
     })?;
-    let sessions = sessions(&mut stage)?;
-    ensure!(sessions.len() <= 2, "{} sessions", sessions.len());
+    share(&mut stage.client, caller, origin)?;
     Ok(())
-}
-
-/// Waits until a session waits for a lock.
-fn wait_for_waiter(client: &mut Client) -> Result<i32> {
-    let query = "select pid from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database() limit 1";
-    let begun = Instant::now();
-    loop {
-        if let Some(row) = client.query_opt(query, &[])? {
-            return Ok(row.get(0));
-        }
-        ensure!(begun.elapsed() < PATIENCE, "nobody waits");
-    }
 }
 
 #[test]
 fn a_read_after_the_end_of_the_shared_session_is_answered_on_another() -> Result<()> {
     let (mut stage, origin) = set("app_shared_end")?;
     for _ in 0..3 {
-        let shared = share(&mut stage, &origin)?;
+        let shared = share(&mut stage.client, &stage.caller, &origin)?;
         stage
             .client
             .execute("select pg_terminate_backend($1, 60000)", &[&shared])?;
@@ -115,14 +130,14 @@ fn a_read_after_the_end_of_the_shared_session_is_answered_on_another() -> Result
 fn a_read_during_which_the_shared_session_ends_is_asked_again() -> Result<()> {
     let name = "app_shared_lost";
     let (mut stage, origin) = set(name)?;
-    share(&mut stage, &origin)?;
+    share(&mut stage.client, &stage.caller, &origin)?;
     let mut holder = cluster()?.connect(name)?;
     let mut transaction = holder.transaction()?;
     transaction.batch_execute("lock table integrations in access exclusive mode")?;
     let caller = stage.caller.clone();
     thread::scope(|scope| -> Result<()> {
         let asking = scope.spawn(|| say(&caller, &origin, "group/two status"));
-        let waiter = wait_for_waiter(&mut stage.client)?;
+        let waiter = wait_for(&mut stage.client, WAITS)?;
         stage
             .client
             .execute("select pg_terminate_backend($1, 60000)", &[&waiter])?;
@@ -140,17 +155,28 @@ fn a_read_during_which_the_shared_session_ends_is_asked_again() -> Result<()> {
 fn a_read_that_waits_for_a_lock_holds_up_no_other() -> Result<()> {
     let name = "app_shared_lock";
     let (mut stage, origin) = set(name)?;
-    share(&mut stage, &origin)?;
+    share(&mut stage.client, &stage.caller, &origin)?;
     let mut holder = cluster()?.connect(name)?;
     let mut transaction = holder.transaction()?;
     transaction.batch_execute("lock table integrations in access exclusive mode")?;
-    let caller = stage.caller.clone();
-    let caller = &caller;
+    let (caller, sidecar) = (&stage.caller, &stage.sidecar);
+    let timed = [
+        "lockstep_database_call_duration_seconds_count",
+        "list_slack_integrations",
+    ];
+    let before = sidecar.metric(&timed)?;
     thread::scope(|scope| -> Result<()> {
         let waiting = scope.spawn(|| say(caller, &origin, "group/one status"));
-        wait_for_waiter(&mut stage.client)?;
+        wait_for(&mut stage.client, WAITS)?;
         let said = say(caller, &origin, "subscriptions")?;
         ensure!(said.starts_with("No channel of this workspace"), "{said}");
+        // It is counted once more, and measured only where it is answered.
+        let begun = Instant::now();
+        while sidecar.metric(&["lockstep_database_failures_total", "given_up"])? < 1.0 {
+            ensure!(begun.elapsed() < PATIENCE, "nothing is given up");
+            thread::sleep(Duration::from_millis(10));
+        }
+        ensure!(sidecar.metric(&timed)? <= before, "an attempt is timed");
         transaction.rollback()?;
         let said = waiting.join().map_err(|_| anyhow!("a client ended"))??;
         ensure!(
@@ -163,4 +189,67 @@ fn a_read_that_waits_for_a_lock_holds_up_no_other() -> Result<()> {
     let said = stage.say(&origin, "group/three status")?;
     ensure!(said.starts_with("*group/three*"), "{said}");
     Ok(())
+}
+
+/// A connection on which a command was sent, whose answer nobody has read.
+fn asked(stage: &Stage, origin: &Origin, text: &str) -> Result<TcpStream> {
+    let body = stage.caller.command_body(origin, "/gitlab", text);
+    let signature = stage.caller.signature_headers(body.as_bytes());
+    let signature = signature.map(|(name, value)| format!("{name}: {value}\r\n"));
+    let address = stage.sidecar.base.strip_prefix("http://");
+    let address = address.context("no address")?;
+    let request = format!(
+        "POST {COMMANDS} HTTP/1.1\r\nhost: {address}\r\ncontent-type: {FORM}\r\ncontent-length: {}\r\n{}\r\n{body}",
+        body.len(),
+        signature.concat()
+    );
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(request.as_bytes())?;
+    Ok(stream)
+}
+
+#[test]
+fn a_read_that_nobody_waits_for_any_more_waits_for_no_lock() -> Result<()> {
+    let name = "app_shared_gone";
+    let (mut stage, origin) = set(name)?;
+    share(&mut stage.client, &stage.caller, &origin)?;
+    let mut holder = cluster()?.connect(name)?;
+    let mut transaction = holder.transaction()?;
+    transaction.batch_execute("lock table integrations in access exclusive mode")?;
+    let asked = asked(&stage, &origin, "group/one status")?;
+    wait_for(&mut stage.client, WAITS)?;
+    drop(asked);
+    wait_for_end(&mut stage.client, WAITS)?;
+    transaction.rollback()?;
+    let said = stage.say(&origin, "group/three status")?;
+    ensure!(said.starts_with("*group/three*"), "{said}");
+    Ok(())
+}
+
+/// Another session is lost while a read waits on the shared one, which is closed then as well.
+#[test]
+fn a_read_on_a_session_that_is_shared_no_more_is_cancelled_as_well() -> Result<()> {
+    let name = "app_shared_closed";
+    let (mut stage, origin) = set(name)?;
+    let (caller, client, origin) = (&stage.caller, &mut stage.client, &origin);
+    share(client, caller, origin)?;
+    let mut holder = cluster()?.connect(name)?;
+    let mut transaction = holder.transaction()?;
+    transaction.batch_execute("lock table integrations in access exclusive mode")?;
+    let waits_on_shared = format!("{SHARED} and {WAITS}");
+    thread::scope(|scope| -> Result<()> {
+        let first = scope.spawn(|| say(caller, origin, "group/one status"));
+        let elsewhere = format!("{WAITS} and not ({SHARED})");
+        let other = wait_for(client, &elsewhere)?;
+        share(client, caller, origin)?;
+        let second = scope.spawn(|| say(caller, origin, "group/two status"));
+        wait_for(client, &waits_on_shared)?;
+        client.execute("select pg_terminate_backend($1)", &[&other])?;
+        wait_for_end(client, &waits_on_shared)?;
+        transaction.rollback()?;
+        for asking in [first, second] {
+            asking.join().map_err(|_| anyhow!("a client ended"))??;
+        }
+        Ok(())
+    })
 }

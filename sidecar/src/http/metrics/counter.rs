@@ -52,7 +52,7 @@ counters! {
     LATE: "lockstep_slack_late_replies_total", "outcome", "commands answered after their request",
         ["sent", "left", "failed"];
     DATABASE_FAILURES: "lockstep_database_failures_total", "reason", "calls of the database's functions without an answer",
-        ["unreachable", "busy", "silent", "lost", "error"];
+        ["unreachable", "busy", "silent", "lost", "given_up", "error"];
 }
 
 /// Counts one.

@@ -25,14 +25,14 @@ use axum::routing::post;
 use axum::{Json, Router};
 use lockstep_webhook::{Event, ObjectKind, kept};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
 use crate::database::Published;
 use crate::http::path::HOOKS;
-use crate::http::{Counter, Problem, Read, Room, count};
+use crate::http::{Counter, FULL, Problem, Read, Room, count};
 use crate::spool::Entry;
 
 pub(crate) use options::Hooks;
@@ -110,10 +110,10 @@ async fn receive(app: &Arc<App>, headers: &HeaderMap, body: Body) -> Result<Json
         count(Counter::HOOKS, if is_full { "full" } else { "unread" });
     })?;
     let read = match body.bytes.len() > LARGE {
-        true => read_aside(Arc::clone(app), headers.clone(), body).await,
+        true => read_aside(Arc::clone(app), headers.clone(), body, until).await,
         false => read(app, headers, &body.bytes),
     };
-    let (proof, event) = read.map_err(refused)?;
+    let (proof, event) = read?;
     let Some(event) = event else {
         count(Counter::HOOKS, "malformed");
         return Err(Problem::bad_request("The body is no JSON."));
@@ -175,12 +175,9 @@ async fn receive(app: &Arc<App>, headers: &HeaderMap, body: Body) -> Result<Json
 }
 
 /// What a body proves, and its event; no event if it is not JSON.
-fn read(
-    app: &App,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<(Proof, Option<Value>), secret::Refusal> {
-    let proof = app.secrets.verify(headers, body, SystemTime::now())?;
+fn read(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<(Proof, Option<Value>), Problem> {
+    let verified = app.secrets.verify(headers, body, SystemTime::now());
+    let proof = verified.map_err(refused)?;
     Ok((proof, kept(body).ok()))
 }
 
@@ -189,17 +186,40 @@ async fn read_aside(
     app: Arc<App>,
     headers: HeaderMap,
     body: Read<'static>,
-) -> Result<(Proof, Option<Value>), secret::Refusal> {
-    // Never closed.
-    let turn = TURN.acquire().await.ok();
+    until: Instant,
+) -> Result<(Proof, Option<Value>), Problem> {
+    let turn = turn(until).await?;
     let reading = spawn_blocking(move || {
         let _turn = turn;
         read(&app, &headers, &body.bytes)
     });
     match reading.await {
         Ok(read) => read,
-        // A bug, which is answered as any other.
-        Err(error) => resume_unwind(error.into_panic()),
+        Err(error) => match error.try_into_panic() {
+            // A bug, which is answered as any other.
+            Ok(bug) => resume_unwind(bug),
+            Err(_) => {
+                count(Counter::HOOKS, "unavailable");
+                Err(STOPPING)
+            }
+        },
+    }
+}
+
+/// The runtime ends before it has begun with it.
+const STOPPING: Problem = Problem::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "This server is being stopped. The event was not taken.",
+);
+
+/// Whoever has to wait too long gets the true reason: it is not the database.
+async fn turn(until: Instant) -> Result<SemaphorePermit<'static>, Problem> {
+    match timeout_at(until, TURN.acquire()).await {
+        Ok(Ok(turn)) => Ok(turn),
+        _ => {
+            count(Counter::HOOKS, "full");
+            Err(FULL)
+        }
     }
 }
 
@@ -254,11 +274,21 @@ fn refused(refusal: secret::Refusal) -> Problem {
 mod tests {
     use lockstep_webhook::Event;
     use serde_json::{Value, json};
+    use tokio::time::Instant;
 
-    use super::whereabouts;
+    use super::{FULL, turn, whereabouts};
 
     fn project(event: &Value) -> Option<i64> {
         whereabouts(&Event::of(event)).0
+    }
+
+    #[tokio::test]
+    async fn a_large_one_does_not_wait_for_its_turn_past_its_time() {
+        let first = turn(Instant::now()).await;
+        assert!(first.is_ok());
+        assert_eq!(turn(Instant::now()).await.err(), Some(FULL));
+        drop(first);
+        assert!(turn(Instant::now()).await.is_ok());
     }
 
     #[test]

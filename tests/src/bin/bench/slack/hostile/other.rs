@@ -1,8 +1,10 @@
-//! A server that does nothing: it reads each request to its end and answers that it was refused. What honest clients of the sidecar notice
-//! of hostile ones that send to this server is the price of the machine they share.
+//! Another server: it reads each request to its end, as fast as it comes, and answers that it was refused. What honest clients of the
+//! sidecar notice of hostile ones that send to this server shows what the machine they share costs, roughly. It is no lower bound: a server that
+//! limits what it reads and answers may cost the machine less.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Result;
 use hyper::body::{Body, Incoming};
@@ -12,6 +14,10 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::runtime::Builder;
 use tokio::task::{LocalSet, spawn_local};
+use tokio::time::sleep;
+
+/// After a connection that could not be accepted, as for want of file descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Its address; it runs until the bench ends.
 pub(super) fn start() -> Result<SocketAddr> {
@@ -24,7 +30,15 @@ pub(super) fn start() -> Result<SocketAddr> {
             let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
                 return;
             };
-            while let Ok((stream, _)) = listener.accept().await {
+            loop {
+                let stream = match listener.accept().await {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        eprintln!("bench: another server could not accept a connection: {error}");
+                        sleep(PAUSE).await;
+                        continue;
+                    }
+                };
                 let serving = http1::Builder::new()
                     .serve_connection(TokioIo::new(stream), service_fn(refuse));
                 spawn_local(async {
