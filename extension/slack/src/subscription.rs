@@ -76,7 +76,11 @@ impl Written {
 
 struct Own {
     of_projects: OwnStatement,
+    following: OwnStatement,
+    of_team: OwnStatement,
     listed: OwnStatement,
+    followed: OwnStatement,
+    any: OwnStatement,
     teams: OwnStatement,
     projects: OwnStatement,
     followers: OwnStatement,
@@ -95,6 +99,8 @@ struct Own {
 }
 
 const COLUMNS: &str = "s.id, s.project_id, s.team_id, s.channel, s.events, s.workspace_id, s.user_id, s.since, s.error, s.needed, s.failures, s.failing_since, s.failed_at, s.routes::text";
+
+const LISTED: &str = "order by s.project_id, s.team_id collate \"C\", s.channel collate \"C\"";
 
 /// A statement that changes rows, and records each change. `$1` is the schema; the last two parameters are the user who asked for it.
 fn recorded(change: &str, statement: &str, parameters: &[pg_sys::Oid]) -> OwnStatement {
@@ -122,18 +128,43 @@ kept! {
             &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
             &["schema"],
         ),
-        listed: OwnStatement::new(
+        following: OwnStatement::by_index(
             &format!(
                 "select {COLUMNS} from lockstep_internal.slack_subscription s
-                  where s.schema = $1 and ($2 is null or s.project_id = $2) and ($3 is null or s.team_id = $3)
-                  order by s.project_id, s.team_id collate \"C\", s.channel collate \"C\" limit $4"
+                  where s.schema = $1 and s.project_id = any ($2) {LISTED} limit $3"
+            ),
+            &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID, pg_sys::INT8OID],
+            &["schema"],
+        ),
+        of_team: OwnStatement::by_index(
+            &format!(
+                "select {COLUMNS} from lockstep_internal.slack_subscription s
+                  where s.schema = $1 and s.team_id = $2 and ($3 is null or s.workspace_id = $3) {LISTED} limit $4"
             ),
             &[
                 pg_sys::TEXTOID,
-                pg_sys::INT8OID,
+                pg_sys::TEXTOID,
                 pg_sys::TEXTOID,
                 pg_sys::INT8OID,
             ],
+            &["schema"],
+        ),
+        listed: OwnStatement::new(
+            &format!(
+                "select {COLUMNS} from lockstep_internal.slack_subscription s
+                  where s.schema = $1 and ($2 is null or s.project_id = $2) and ($3 is null or s.team_id = $3) {LISTED}"
+            ),
+            &[pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::TEXTOID],
+        ),
+        followed: OwnStatement::by_index(
+            "select distinct s.project_id from lockstep_internal.slack_subscription s where s.schema = $1 and s.project_id = any ($2)",
+            &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
+            &["schema"],
+        ),
+        any: OwnStatement::by_index(
+            "select s.id from lockstep_internal.slack_subscription s where s.schema = $1 limit 1",
+            &[pg_sys::TEXTOID],
+            &["schema"],
         ),
         teams: OwnStatement::by_index(
             "select s.id, s.team_id from lockstep_internal.slack_subscription s where s.id = any ($1)",
@@ -321,25 +352,56 @@ pub(crate) fn of_projects(schema: &str, projects: &[i64]) -> Result<Vec<Subscrip
     read(|own| &own.of_projects, &arguments, Subscription::read)
 }
 
+/// The first of those that follow these projects, at most that many.
+pub(crate) fn following(schema: &str, projects: &[i64], most: i64) -> Result<Vec<Subscription>> {
+    if projects.is_empty() {
+        return Ok(Vec::new());
+    }
+    let arguments = [datum(schema), keys_argument(projects), datum(most)];
+    read(|own| &own.following, &arguments, Subscription::read)
+}
+
+/// The first of those of a workspace or organization, at most that many; only those that users of one workspace of it made, if
+/// that is given.
+pub(crate) fn of_team(
+    schema: &str,
+    team: &str,
+    workspace: Option<&str>,
+    most: i64,
+) -> Result<Vec<Subscription>> {
+    let arguments = [
+        Some(datum(schema)),
+        Some(datum(team)),
+        nullable(workspace),
+        Some(datum(most)),
+    ];
+    read_with_nulls(|own| &own.of_team, &arguments, Subscription::read)
+}
+
 /// Those of a project, of a workspace, or all.
 pub(crate) fn list(
     schema: &str,
     project: Option<i64>,
     team: Option<&str>,
-    most: Option<i64>,
 ) -> Result<Vec<Subscription>> {
-    let mut found = Vec::new();
-    let arguments = [
-        Some(datum(schema)),
-        nullable(project),
-        nullable(team),
-        nullable(most),
-    ];
-    STATEMENTS.with(|own| {
-        own.listed
-            .rows_with_nulls(&arguments, |row| found.push(Subscription::read(row)))
-    })?;
-    Ok(found)
+    let arguments = [Some(datum(schema)), nullable(project), nullable(team)];
+    read_with_nulls(|own| &own.listed, &arguments, Subscription::read)
+}
+
+/// Those of these projects that anybody follows.
+pub(crate) fn followed(schema: &str, projects: &[i64]) -> Result<Vec<i64>> {
+    if projects.is_empty() {
+        return Ok(Vec::new());
+    }
+    let arguments = [datum(schema), keys_argument(projects)];
+    let number = |row: &Answer| row.get(1).unwrap_or_default();
+    read(|own| &own.followed, &arguments, number)
+}
+
+/// Whether anybody follows anything.
+pub(crate) fn has_any(schema: &str) -> Result<bool> {
+    let found = read(|own| &own.any, &[datum(schema)], |_| ())?;
+    Ok(!found.is_empty())
 }
 
 /// The workspaces of those of these that there are.
@@ -526,8 +588,17 @@ fn read<T>(
     arguments: &[pg_sys::Datum],
     of: impl Fn(&Answer) -> T,
 ) -> Result<Vec<T>> {
+    let arguments: Vec<Option<pg_sys::Datum>> = arguments.iter().copied().map(Some).collect();
+    read_with_nulls(statement, &arguments, of)
+}
+
+fn read_with_nulls<T>(
+    statement: fn(&Own) -> &OwnStatement,
+    arguments: &[Option<pg_sys::Datum>],
+    of: impl Fn(&Answer) -> T,
+) -> Result<Vec<T>> {
     let mut found = Vec::new();
-    STATEMENTS.with(|own| statement(own).rows(arguments, |row| found.push(of(row))))?;
+    STATEMENTS.with(|own| statement(own).rows_with_nulls(arguments, |row| found.push(of(row))))?;
     Ok(found)
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::given::{Answering, Command, Given};
 use super::state::App;
 use crate::database::{Integration, Which};
-use crate::error::Error;
+use crate::error::complain;
 use crate::followed::follower_lines;
 use crate::http::path::INSTALL;
 use crate::settings::PublicUrl;
@@ -44,7 +44,7 @@ fn status<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
                     let troubles = app.database.channel_troubles(tenant, integration.id);
                     text.push_str(&troubled(&troubles.await?));
                 }
-                text.push_str(&followers(app, given, integration).await?);
+                text.push_str(&followers(app, given, integration).await);
                 Reply::new(text)
             }
             (None, several) => Reply::new(listed(several, slash)),
@@ -52,29 +52,33 @@ fn status<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
     })
 }
 
-/// The channels that follow the project, if the user manages it.
-async fn followers(app: &App, given: &Given, integration: &Integration) -> Result<String, Error> {
+/// The channels that follow the project, if the user manages it. The status is true without them, too, so it does not fail with
+/// this question: meanwhile the integration may have gone.
+async fn followers(app: &App, given: &Given, integration: &Integration) -> String {
+    if !integration.has_followers {
+        return String::new();
+    }
     let (tenant, user) = (given.slash.owner.tenant(), given.slash.user.as_str());
     let is_manager = app.managers.contains(user);
-    let managed = app
-        .database
-        .managed(tenant, user, std::slice::from_ref(integration), is_manager);
-    if !managed.await?.contains(&integration.id) {
-        return Ok(String::new());
-    }
     let found = app
         .database
         .followers(tenant, integration.id, user, is_manager, MOST + 1);
-    let found = found.await?;
+    let found = match found.await {
+        Ok(found) => found,
+        Err(error) => {
+            complain!(error, "followers are not shown");
+            return String::new();
+        }
+    };
     let shown = &found[..found.len().min(MOST as usize)];
     let more = match found.len() > shown.len() {
         true => "… and more",
         false => "",
     };
-    Ok(match found.is_empty() {
+    match found.is_empty() {
         true => String::new(),
         false => format!("\n*Followed by*\n{}{more}", follower_lines(shown)),
-    })
+    }
 }
 
 pub(super) fn not_found(alias: &str, slash: &str) -> Reply {

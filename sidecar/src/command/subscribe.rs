@@ -167,6 +167,8 @@ enum Wrong<'a> {
     Event(&'a str),
     Condition(&'a str),
     Flag(&'a str),
+    /// A condition without a value, or with nothing between two commas.
+    Empty(&'a str),
 }
 
 impl Wrong<'_> {
@@ -188,6 +190,10 @@ impl Wrong<'_> {
                 [&LISTS[..], &FLAGS[..]].concat().join(", ")
             ),
             Self::Flag(word) => format!("{} has to be `true` or `false`.", shown(word)),
+            Self::Empty(word) => format!(
+                "{} has an empty value. Write it like `branches=main,release/*`, without spaces.",
+                shown(word)
+            ),
         }
     }
 }
@@ -196,11 +202,6 @@ impl<'a> Asked<'a> {
     /// `subscribe group/project`, or `group/project subscribe`; without a channel, the one in which it was typed. None if a word is
     /// missing.
     fn of(given: &'a Given) -> Option<Self> {
-        // The values of a condition have commas between them, too.
-        let split = |word: &'a str| match word.contains('=') {
-            true => vec![word],
-            false => word.split(',').collect(),
-        };
         let words = given.rest.split_whitespace().flat_map(split);
         let mut words = words.filter(|word| !word.is_empty());
         let project = match given.alias.as_deref() {
@@ -285,11 +286,24 @@ fn condition(word: &str) -> Result<(String, Value), Wrong<'_>> {
         let flag = value.to_lowercase().parse::<bool>();
         return Ok((name, flag.map_err(|_| Wrong::Flag(word))?.into()));
     }
-    let values: Vec<String> = value.split(',').map(unescape).collect();
-    match LISTS.contains(&name.as_str()) && !value.is_empty() {
-        true => Ok((name, values.into())),
-        false => Err(Wrong::Condition(word)),
+    if !LISTS.contains(&name.as_str()) {
+        return Err(Wrong::Condition(word));
     }
+    if value.split(',').any(str::is_empty) {
+        return Err(Wrong::Empty(word));
+    }
+    let values: Vec<String> = value.split(',').map(unescape).collect();
+    Ok((name, values.into()))
+}
+
+/// Events and conditions that were typed without spaces: `push,branches=main,dev` is an event, and a condition with two values.
+fn split(word: &str) -> impl Iterator<Item = &str> {
+    let condition = match word.split_once('=') {
+        Some((before, _)) => before.rfind(',').map_or(0, |comma| comma + 1),
+        None => word.len(),
+    };
+    let (events, condition) = word.split_at(condition);
+    events.split(',').chain([condition])
 }
 
 /// A name with its #, an id, or what Slack makes of a channel's name: `<#C0123|name>`.
@@ -397,6 +411,12 @@ mod tests {
                 Some(("g/p", "C1", "push issue")),
             ),
             (None, "g/p push #c", "C1", Some(("g/p", "C1", "push #c"))),
+            (
+                None,
+                "g/p push,,issue,branches=a,b",
+                "C1",
+                Some(("g/p", "C1", "push issue")),
+            ),
         ] {
             let given = given(alias, rest, here);
             let asked = Asked::of(&given);
@@ -417,6 +437,11 @@ mod tests {
                 json!([{"branches": ["main", "release/*"]}]),
             ),
             (
+                "g/p push,branches=main,a=b,",
+                vec!["push"],
+                json!([{"branches": ["main", "a=b"]}]),
+            ),
+            (
                 "g/p #c push, merge_request Without-Labels=a&amp;b, without_labels=c drafts=FALSE",
                 vec!["push", "merge_request"],
                 json!([{"without_labels": ["a&b", "c"], "drafts": false}]),
@@ -430,7 +455,10 @@ mod tests {
             ("g/p push default", Wrong::Event("default")),
             ("g/p push all", Wrong::Event("all")),
             ("g/p branch=main", Wrong::Condition("branch=main")),
-            ("g/p labels=", Wrong::Condition("labels=")),
+            ("g/p push,label=a", Wrong::Condition("label=a")),
+            ("g/p labels=", Wrong::Empty("labels=")),
+            ("g/p branches=main,,dev", Wrong::Empty("branches=main,,dev")),
+            ("g/p branches=,main", Wrong::Empty("branches=,main")),
             ("g/p drafts=no", Wrong::Flag("drafts=no")),
         ] {
             let given = given(None, rest, "C1");

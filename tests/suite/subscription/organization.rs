@@ -68,6 +68,9 @@ fn a_workspace_that_installs_by_itself_keeps_what_it_follows() -> Result<()> {
     );
     // The workspace sees and ends what its own users have subscribed; the others what is the organization's.
     assert_eq!(listed(&mut client, "T1")?, "#new,#old,#one");
+    let some =
+        "select string_agg(channel, ',') from lockstep_api.list_slack_subscriptions('T1', 'E', 2)";
+    assert_eq!(text(&mut client, some)?, "#new,#old");
     assert_eq!(listed(&mut client, "T2")?, "#old,#one,#two");
     assert_eq!(unsubscribe(&mut client, "T1", "#two")?, "not_subscribed");
     assert_eq!(unsubscribe(&mut client, "T1", "#old")?, "unsubscribed");

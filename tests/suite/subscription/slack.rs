@@ -159,6 +159,40 @@ fn a_second_workspace_follows_a_project() -> Result<()> {
     Ok(())
 }
 
+/// Whoever asks for a status waits for one read, unless somebody follows; and gets it also if the second one fails.
+#[test]
+fn a_status_does_not_depend_on_followers() -> Result<()> {
+    let mut globex = Globex::new("subscription_status")?;
+    let bob = globex.bob.clone();
+    let list =
+        "lockstep_api.list_slack_followers(text, text, bigint, text, boolean, integer, text)";
+    let managed =
+        "lockstep_api.managed_slack_integrations(text, text, text, bigint[], boolean, text)";
+    globex.scene.stage.client.batch_execute(&format!(
+        "alter function {list} rename to gone; alter function {managed} rename to gone"
+    ))?;
+    let answer = globex.scene.status()?;
+    ensure!(answer.starts_with("*group/one*"), "{answer}");
+    globex.say(&bob, "subscribe group/one push")?;
+    let answer = globex.scene.status()?;
+    ensure!(
+        answer.starts_with("*group/one*") && !answer.contains("Followed by"),
+        "{answer}"
+    );
+    // Once: the first status did not ask.
+    let missed = "followers are not shown";
+    globex.scene.stage.sidecar.wait_for_log(missed)?;
+    let log = globex.scene.stage.sidecar.log();
+    ensure!(log.matches(missed).count() == 1, "{log}");
+    let list = list.replace("list_slack_followers", "gone");
+    globex.scene.stage.client.batch_execute(&format!(
+        "alter function {list} rename to list_slack_followers"
+    ))?;
+    let answer = globex.scene.status()?;
+    ensure!(answer.contains("*Followed by*"), "{answer}");
+    Ok(())
+}
+
 #[test]
 fn refusals_say_what_to_do_and_nothing_else() -> Result<()> {
     let mut globex = Globex::new("subscription_refused")?;
@@ -199,6 +233,11 @@ fn refusals_say_what_to_do_and_nothing_else() -> Result<()> {
             &bob,
             "subscribe group/one #c drafts=no",
             "`drafts=no` has to be `true` or `false`",
+        ),
+        (
+            &bob,
+            "subscribe group/one #c push,branches=main,,dev",
+            "`branches=main,,dev` has an empty value",
         ),
         (
             &bob,

@@ -202,17 +202,22 @@ fn managed_slack_integrations(
         user,
         is_named,
     };
-    managed((team_id, enterprise_id), &rows, person, schema).or_raise()
+    let of_rows = || {
+        let tables = Tables::attached(schema)?;
+        managed(&tables, (team_id, enterprise_id), &rows, person)
+    };
+    let of_rows = of_rows().or_raise();
+    of_rows.into_iter().map(|(row, _)| row).collect()
 }
 
-fn managed(
+/// Those of these rows of a workspace that a user of it manages, with their integrations.
+pub(crate) fn managed(
+    tables: &Tables,
     (team, enterprise): (Option<&str>, Option<&str>),
     rows: &[i64],
     person: Person,
-    schema: &str,
-) -> Result<Vec<i64>> {
-    let tables = Tables::attached(schema)?;
-    let team = workspace(&tables, team, enterprise)?;
+) -> Result<Vec<(i64, i64)>> {
+    let team = workspace(tables, team, enterprise)?;
     let query = Statement::new(
         &qualified(&format!(
             "select s.id::pg_catalog.int8, s.integration_id::pg_catalog.int8 from {} s where s.team_id == $1 and s.id == any ($2)",
@@ -231,7 +236,7 @@ fn managed(
         .iter()
         .map(|(_, integration)| *integration)
         .collect();
-    let rights = rights(&tables, schema, &team, &integrations, person)?;
+    let rights = rights(tables, &tables.schema, &team, &integrations, person)?;
     of_rows.retain(|(_, integration)| rights.contains_key(integration));
-    Ok(of_rows.into_iter().map(|(row, _)| row).collect())
+    Ok(of_rows)
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use tokio_postgres::Row;
 
 use super::SlackDatabase;
+use crate::database::argument::Arguments;
 use crate::error::Error;
 use crate::slack::Tenant;
 
@@ -23,6 +24,8 @@ pub(crate) struct Integration {
     pub(crate) has_token: bool,
     /// Whether one of its channels could not be reached.
     pub(crate) has_trouble: bool,
+    /// Whether channels follow its project; of a group, whether any project is followed.
+    pub(crate) has_followers: bool,
 }
 
 /// An event that integrations can notify of.
@@ -97,22 +100,22 @@ impl SlackDatabase {
             Which::Id(id) => (None, None, Some(id)),
         };
         let statement = "
-            select slack_integration_id, alias, owner, path, active, events, scopes, has_token, has_trouble
+            select slack_integration_id, alias, owner, path, active, events, scopes, has_token, has_trouble, has_followers
               from lockstep_api.list_slack_integrations($1, $2, $3, $4, $5, $6, $7)";
-        let rows = self
-            .read(
-                statement,
-                &[
-                    &tenant.team,
-                    &tenant.enterprise,
-                    &alias,
-                    &search,
-                    &id,
-                    &most,
-                    &self.schema,
-                ],
-            )
-            .await?;
+        let arguments: Arguments<'_> = &[
+            &tenant.team,
+            &tenant.enterprise,
+            &alias,
+            &search,
+            &id,
+            &most,
+            &self.schema,
+        ];
+        let rows = match which {
+            Which::Alias(_) | Which::Id(_) => self.read(statement, arguments).await?,
+            // A workspace may have thousands, which hold up others in the shared session.
+            Which::All | Which::Like(_) => self.ask(statement, arguments).await?,
+        };
         let integration = |row: &Row| {
             Ok(Integration {
                 id: row.try_get(0)?,
@@ -124,6 +127,7 @@ impl SlackDatabase {
                 scopes: row.try_get(6)?,
                 has_token: row.try_get(7)?,
                 has_trouble: row.try_get(8)?,
+                has_followers: row.try_get(9)?,
             })
         };
         rows.iter().map(integration).collect()

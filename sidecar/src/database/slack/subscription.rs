@@ -172,7 +172,7 @@ impl SlackDatabase {
         rows.iter().map(subscription).collect()
     }
 
-    /// Who follows the project of an integration, or those of its group: for a user who manages it.
+    /// Who follows the project of an integration, or those of its group, for a user who manages it; for others, nobody.
     pub(crate) async fn followers(
         &self,
         tenant: Tenant<'_>,
@@ -185,7 +185,7 @@ impl SlackDatabase {
             select path, channel, events, coalesce(routes, '[]'), state, team_id, team_name, username
               from lockstep_api.list_slack_followers($1, $2, $3, $4, $5, $6, $7)";
         let rows = self
-            .ask(
+            .read(
                 statement,
                 &[
                     &tenant.team,

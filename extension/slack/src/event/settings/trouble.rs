@@ -112,7 +112,7 @@ fn of_subscriptions(schema: &str) -> Result<Vec<Trouble>> {
     let followers = subscription::followers(schema)?;
     let teams = with_token(schema, followers.iter().map(String::as_str))?;
     for team in followers.iter().filter(|team| !teams.contains(*team)) {
-        let held = subscription::list(schema, None, Some(team), Some(MOST))?;
+        let held = subscription::of_team(schema, team, None, MOST)?;
         found.extend(held.into_iter().map(|it| Trouble {
             integration: None,
             team: it.team,

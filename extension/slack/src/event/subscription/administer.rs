@@ -1,7 +1,7 @@
 //! Subscriptions as administrators see and change them.
 
 use super::kind::{Wanted, channel, events, routes};
-use super::listed::{allowed, conditions_of, list, project};
+use super::listed::{allowed, conditions_of, listed, project};
 use crate::error::{OrRaise, Result, SlackError, SubscriptionError, required};
 use crate::event::tables::Tables;
 use crate::slack_workspace::{self, lock_team, with_token};
@@ -147,12 +147,13 @@ fn slack_subscriptions(
     ),
 > {
     let schema = required(schema, "schema");
-    let listed = || -> Result<_> {
-        let listed = list(&Tables::attached(schema)?, project_id, team_id, None)?;
+    let found = || -> Result<_> {
+        let found = subscription::list(schema, project_id, team_id)?;
+        let listed = listed(&Tables::attached(schema)?, found)?;
         let allowed = allowed(schema, &listed)?;
         Ok(listed.into_iter().zip(allowed))
     };
-    TableIterator::new(listed().or_raise().map(|(it, is_allowed)| {
+    TableIterator::new(found().or_raise().map(|(it, is_allowed)| {
         let subscription = it.subscription;
         let events = Wanted::by(&subscription).names();
         let routes = conditions_of(&subscription);

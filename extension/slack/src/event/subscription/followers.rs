@@ -1,14 +1,16 @@
 //! Who follows the projects of an integration, for those who manage it: channels of any workspace, and by whom.
 
 use super::kind::Wanted;
-use super::listed::{Listed, conditions_of, list};
+use super::listed::{Listed, conditions_of, listed};
 use crate::account::Accounts;
 use crate::error::{OrRaise, Result, required};
 use crate::event::tables::Tables;
-use crate::slack_workspace::{allowed, check_max_rows};
-use lockstep_server::host::qualified;
+use crate::slack_workspace::check_max_rows;
+use crate::slack_workspace::manager::{Person, managed};
+use crate::subscription;
+use lockstep_server::host::{qualified, way_to};
 use lockstep_server::kept;
-use lockstep_server::{OwnStatement, Statement, View, datum};
+use lockstep_server::{OwnStatement, Statement, View, datum, keys_argument};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -29,7 +31,7 @@ returns table (path text, team_id text, team_name text, channel text, events tex
 language c rows 10 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.list_slack_followers(text, text, bigint, text, boolean, integer, text) is
-  'the channels of all workspaces that follow the project of an integration of a Slack workspace, or the projects of its group, with the GitLab account that subscribed each (null: an administrator, or no longer linked); the user must manage the integration';
+  'the channels of all workspaces that follow the project of an integration of a Slack workspace, or the projects of its group, with the GitLab account that subscribed each (null: an administrator, or no longer linked); none of an instance-wide integration, and none for a user who does not manage the integration';
 revoke execute on function lockstep_api.list_slack_followers(text, text, bigint, text, boolean, integer, text) from public;
 "#)]
 #[allow(clippy::type_complexity)]
@@ -59,16 +61,21 @@ fn list_slack_followers(
     let is_manager = required(is_manager, "is_manager");
     let max_rows = required(max_rows, "max_rows");
     let schema = required(schema, "schema");
-    let listed = || {
+    let found = || {
         check_max_rows(max_rows)?;
         let tables = Tables::attached(schema)?;
-        let person = (user, is_manager);
-        let (found, _) = allowed(&tables, schema, (team_id, enterprise_id), row, person)?;
-        let mut followers = followers(&tables, found.integration)?;
-        followers.truncate(usize::try_from(max_rows).unwrap_or_default());
-        Ok(followers)
+        let person = Person {
+            workspace: team_id,
+            user,
+            is_named: is_manager,
+        };
+        let managed = managed(&tables, (team_id, enterprise_id), &[row], person)?;
+        match managed[..] {
+            [(_, integration)] => followers(&tables, integration, max_rows.into()),
+            _ => Ok(Vec::new()),
+        }
     };
-    let listed: Vec<Listed> = listed().or_raise();
+    let listed: Vec<Listed> = found().or_raise();
     let names = names(schema, &listed).or_raise();
     let users = usernames(schema, &listed).or_raise();
     TableIterator::new(listed.into_iter().map(move |it| {
@@ -91,14 +98,42 @@ fn list_slack_followers(
     }))
 }
 
-/// Of the integration's project, or of the projects of its group; of all, if it is the instance's.
-fn followers(tables: &Tables, integration: i64) -> Result<Vec<Listed>> {
-    let (project, group) = owner(tables, integration);
-    let mut found = list(tables, project, None, None)?;
-    if let Some(group) = group {
-        found.retain(|it| it.is_below(group));
+/// Of the integration's project, or of the projects of its group. Who manages an integration of the whole instance in one workspace
+/// need not see its private projects: of that, none.
+fn followers(tables: &Tables, integration: i64, most: i64) -> Result<Vec<Listed>> {
+    let projects = match owner(tables, integration) {
+        (Some(project), _) => vec![project],
+        (None, Some(group)) => followed_below(tables, group)?,
+        (None, None) => Vec::new(),
+    };
+    let found = subscription::following(&tables.schema, &projects, most)?;
+    listed(tables, found)
+}
+
+/// The projects in that group, directly or further down, that anybody follows. They are looked up from the few that are followed: a
+/// group may have far more.
+fn followed_below(tables: &Tables, group: i64) -> Result<Vec<i64>> {
+    let followed = subscription::projects(&tables.schema)?;
+    let mut below = Vec::new();
+    if followed.is_empty() {
+        return Ok(below);
     }
-    Ok(found)
+    // If a namespace's ancestors are unknown, only itself.
+    let text = format!(
+        "select p.id::pg_catalog.int8 from {} p join {} n on n.id == p.namespace_id
+          where p.id == any ($1) and $2 == any (coalesce({}, array[n.id::pg_catalog.int8]))",
+        tables.projects.qualified_name(),
+        tables.namespaces.qualified_name(),
+        way_to(&tables.namespaces, "n")
+    );
+    let query = Statement::new(&qualified(&text), &[pg_sys::INT8ARRAYOID, pg_sys::INT8OID]);
+    tables.as_owner(|| {
+        let arguments = [keys_argument(&followed), datum(group)];
+        query.rows(View::Newest, &arguments, |row| {
+            below.extend(row.get::<i64>(1));
+        });
+    });
+    Ok(below)
 }
 
 /// Its project, or its group.

@@ -6,7 +6,7 @@ use crate::event::read::Place;
 use crate::event::recipients::{Reason, Scope, Scopes};
 use crate::event::tables::Tables;
 use crate::slack_workspace::with_token;
-use crate::subscription::{self, Subscriber, Subscription};
+use crate::subscription::{Subscriber, Subscription};
 use lockstep_server::host::{path_of, qualified};
 use lockstep_server::{Statement, View, keys_argument};
 use pgrx::{JsonB, pg_sys};
@@ -21,28 +21,14 @@ pub(super) struct Listed {
     scope: Option<Scope>,
 }
 
-impl Listed {
-    /// Whether it follows a project in that group, directly or further down.
-    pub(super) fn is_below(&self, group: i64) -> bool {
-        let groups = self.scope.iter().flat_map(|scope| &scope.groups);
-        groups.copied().any(|id| id == group)
-    }
-}
-
 /// The conditions of a subscription, as they are shown.
 pub(super) fn conditions_of(subscription: &Subscription) -> Option<JsonB> {
     serde_json::from_str(&subscription.routes).ok().map(JsonB)
 }
 
-/// Those of a project, of a workspace, or all.
-pub(super) fn list(
-    tables: &Tables,
-    project: Option<i64>,
-    team: Option<&str>,
-    most: Option<i64>,
-) -> Result<Vec<Listed>> {
+/// As they are listed.
+pub(super) fn listed(tables: &Tables, found: Vec<Subscription>) -> Result<Vec<Listed>> {
     let schema = tables.schema.as_str();
-    let found = subscription::list(schema, project, team, most)?;
     if found.is_empty() {
         return Ok(Vec::new());
     }

@@ -1,7 +1,7 @@
 //! Subscriptions as Slack users make them, for channels of their own workspace.
 
 use super::kind::{Wanted, channel, events, routes};
-use super::listed::{Listed, asked, conditions_of, list, project};
+use super::listed::{asked, conditions_of, listed, project};
 use crate::account::Accounts;
 use crate::error::{OrRaise, Result, SubscriptionError, required};
 use crate::event::settings::short;
@@ -126,20 +126,20 @@ fn list_slack_subscriptions(
 > {
     let max_rows = required(max_rows, "max_rows");
     let schema = required(schema, "schema");
-    let listed = || {
+    let found = || {
         check_max_rows(max_rows)?;
         let tables = Tables::attached(schema)?;
         let team = workspace(&tables, team_id, enterprise_id)?;
-        let mut found = list(&tables, None, Some(&team), Some(max_rows.into()))?;
+        let most = i64::from(max_rows);
+        let mut found = subscription::of_team(schema, &team, None, most)?;
         if let Some(organization) = organization(&team, enterprise_id) {
-            let is_own = |it: &Listed| it.subscription.is_of_workspace(&team);
-            let of_organization = list(&tables, None, Some(organization), None)?;
-            found.extend(of_organization.into_iter().filter(is_own));
-            found.truncate(usize::try_from(max_rows).unwrap_or_default());
+            let more = most - found.len() as i64;
+            let of_organization = subscription::of_team(schema, organization, Some(&team), more)?;
+            found.extend(of_organization);
         }
-        Ok(found)
+        listed(&tables, found)
     };
-    TableIterator::new(listed().or_raise().into_iter().map(|it| {
+    TableIterator::new(found().or_raise().into_iter().map(|it| {
         let subscription = it.subscription;
         let events = Wanted::by(&subscription).names();
         let routes = conditions_of(&subscription);

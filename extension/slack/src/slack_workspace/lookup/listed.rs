@@ -8,7 +8,7 @@ use pgrx::pg_sys::{self, Datum};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The number of columns before those of the events.
-const COLUMNS_BEFORE_EVENTS: usize = 10;
+const COLUMNS_BEFORE_EVENTS: usize = 11;
 
 /// An integration, as it is listed.
 pub(super) type Listed = (
@@ -22,6 +22,7 @@ pub(super) type Listed = (
     Vec<String>,
     bool,
     String,
+    bool,
     bool,
 );
 
@@ -44,7 +45,8 @@ pub(super) struct Found {
     pub(super) integration: i64,
     alias: String,
     project: Option<String>,
-    is_group: bool,
+    pub(super) project_id: Option<i64>,
+    pub(super) is_group: bool,
     /// From the root to the project's namespace, or to the group itself.
     namespaces: Vec<i64>,
     is_active: bool,
@@ -99,7 +101,7 @@ impl Listing {
                     {way}, i.active,
                     array(select c.name::pg_catalog.text from {links} l join {scopes} c on c.id == l.slack_api_scope_id
                            where l.slack_integration_id == s.id),
-                    s.encrypted_bot_access_token is not null, s.user_id::pg_catalog.text{columns}
+                    s.encrypted_bot_access_token is not null, s.user_id::pg_catalog.text, p.id::pg_catalog.int8{columns}
                from {slack} s join {integrations} i on i.id == s.integration_id
                left join {projects} p on p.id == {project}
                left join {namespaces} h on h.id == coalesce(p.namespace_id, {group})
@@ -150,6 +152,7 @@ impl Listing {
             alias: row.get(3).unwrap_or_default(),
             is_group: project.is_none() && namespace.is_some(),
             project,
+            project_id: row.get(11),
             namespaces,
             is_active: row.get(7).unwrap_or_default(),
             events: events.map(|(_, event)| event.clone()).collect(),
@@ -161,7 +164,12 @@ impl Listing {
 }
 
 impl Found {
-    pub(super) fn listed(self, paths: &Paths, troubled: &BTreeSet<i64>) -> Listed {
+    pub(super) fn listed(
+        self,
+        paths: &Paths,
+        troubled: &BTreeSet<i64>,
+        followed: &BTreeSet<i64>,
+    ) -> Listed {
         let owner = match (&self.project, self.is_group) {
             (Some(_), _) => "project",
             (None, true) => "group",
@@ -179,6 +187,7 @@ impl Found {
             self.has_token,
             self.user,
             troubled.contains(&self.integration),
+            followed.contains(&self.integration),
         )
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::error::{OrRaise, Result, required};
 use crate::slack_workspace::host::{Tables, check_max_rows, workspace};
+use crate::subscription;
 use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum, keys_argument, nullable};
 use pgrx::pg_sys::{self, Datum};
@@ -18,11 +19,11 @@ use super::listed::{Found, Listed, Listings, Paths};
 create function lockstep_api.list_slack_integrations(team_id text, enterprise_id text, alias text default null, search text default null,
   id bigint default null, max_rows integer default 100, schema text default 'public')
 returns table (slack_integration_id bigint, integration_id bigint, alias text, owner text, path text, active boolean, events text[], scopes text[],
-               has_token boolean, user_id text, has_trouble boolean)
+               has_token boolean, user_id text, has_trouble boolean, has_followers boolean)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.list_slack_integrations(text, text, text, text, bigint, integer, text) is
-  'the integrations of a Slack workspace by alias; one, if its alias, a path that its project has or had, or its id is given, or those with a part of an alias; with owner, events, scopes, and whether messages of it failed';
+  'the integrations of a Slack workspace by alias; one, if its alias, a path that its project has or had, or its id is given, or those with a part of an alias; with owner, events, scopes, whether messages of it failed, and whether channels follow its project, or any project if it is a group''s';
 revoke execute on function lockstep_api.list_slack_integrations(text, text, text, text, bigint, integer, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments, clippy::type_complexity)]
@@ -48,6 +49,7 @@ fn list_slack_integrations(
         name!(has_token, bool),
         name!(user_id, String),
         name!(has_trouble, bool),
+        name!(has_followers, bool),
     ),
 > {
     let max_rows = required(max_rows, "max_rows");
@@ -95,9 +97,26 @@ fn list(
         Paths::look_up(&listings, &found)
     });
     let troubled = troubled(schema, &found)?;
+    let followed = followed(schema, &found)?;
     Ok(found
         .into_iter()
-        .map(|it| it.listed(&paths, &troubled))
+        .map(|it| it.listed(&paths, &troubled, &followed))
+        .collect())
+}
+
+/// Those of these integrations that may have followers: of its project, or of any, because to look for those of a group's takes longer.
+fn followed(schema: &str, found: &[Found]) -> Result<BTreeSet<i64>> {
+    let projects: Vec<i64> = found.iter().filter_map(|it| it.project_id).collect();
+    let followed = subscription::followed(schema, &projects)?;
+    let any = found.iter().any(|it| it.is_group) && subscription::has_any(schema)?;
+    let may_be = |it: &&Found| match it.project_id {
+        Some(project) => followed.contains(&project),
+        None => it.is_group && any,
+    };
+    Ok(found
+        .iter()
+        .filter(may_be)
+        .map(|it| it.integration)
         .collect())
 }
 
