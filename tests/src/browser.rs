@@ -60,9 +60,9 @@ pub struct Browser {
 impl Browser {
     /// Starts one that can only reach this machine.
     pub fn start(screen: Screen) -> Result<Self> {
-        let mut driver = start_driver()?;
+        let (mut driver, port) = start_driver()?;
         let started = (|| {
-            let base = format!("http://127.0.0.1:{}", port_of(&mut driver)?);
+            let base = format!("http://127.0.0.1:{port}");
             let http = Http::new(PATIENCE);
             let session = new_session(&http, &base)?;
             Ok((http, format!("{base}/session/{session}")))
@@ -242,11 +242,32 @@ impl Drop for Browser {
     }
 }
 
-/// Starts the driver under a shell that ends it when this process is gone.
-fn start_driver() -> Result<Child> {
+/// Starts the driver; returns its port. It ends if another program takes the port that it has chosen before it has it for both families
+/// of addresses.
+fn start_driver() -> Result<(Child, u16)> {
+    const TRIES: usize = 3;
+    for _ in 0..TRIES {
+        let mut driver = spawn_driver()?;
+        match port_of(&mut driver) {
+            Ok(Some(port)) => return Ok((driver, port)),
+            Ok(None) => end(&mut driver),
+            Err(error) => {
+                end(&mut driver);
+                return Err(error);
+            }
+        }
+    }
+    bail!("chromedriver did not start")
+}
+
+/// Under a shell that ends it when this process is gone. The shell does not keep its output open.
+fn spawn_driver() -> Result<Child> {
     let program = installed("chromedriver", "chromium-driver")?;
     command("sh")
-        .args(["-c", "\"$0\" --port=0 </dev/null & read -r _; kill \"$!\""])
+        .args([
+            "-c",
+            "\"$0\" --port=0 </dev/null & exec >&-; read -r _; kill \"$!\"",
+        ])
         .arg(program)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -262,16 +283,16 @@ fn end(driver: &mut Child) {
     let _ = driver.wait();
 }
 
-/// The driver prints the port it chose.
-fn port_of(driver: &mut Child) -> Result<u16> {
+/// The driver prints the port it chose; None if it ends before.
+fn port_of(driver: &mut Child) -> Result<Option<u16>> {
     let output = driver.stdout.take().context("no output")?;
     for line in BufReader::new(output).lines() {
         let line = line?;
         if let Some((_, rest)) = line.split_once("started successfully on port ") {
-            return Ok(rest.trim_end_matches('.').parse()?);
+            return Ok(Some(rest.trim_end_matches('.').parse()?));
         }
     }
-    bail!("chromedriver did not start")
+    Ok(None)
 }
 
 fn new_session(http: &Http, base: &str) -> Result<String> {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -156,7 +156,7 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
     }
     draining.cancel();
     let finishing = async {
-        sleep(config.drain_delay).await;
+        let _ = timeout(config.drain_delay, stop.cancelled()).await;
         stop.cancel();
         finish(
             config.grace,
@@ -166,17 +166,18 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
         )
         .await
     };
+    tokio::pin!(finishing);
     let mut status = ExitCode::SUCCESS;
     tokio::select! {
-        is_finished = finishing => if !is_finished {
+        is_finished = &mut finishing => if !is_finished {
             status = ExitCode::FAILURE;
         },
         () = interrupts.next() => {
-            // Jobs are still returned.
             stop.cancel();
             at_once.cancel();
             warn!("unfinished work is abandoned");
-            sleep(GIVE_BACK).await;
+            // Jobs are still returned.
+            let _ = timeout(4 * GIVE_BACK, finishing).await;
             status = ExitCode::from(INTERRUPTED);
         }
     }
@@ -184,7 +185,7 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
     Ok(status)
 }
 
-/// How long returning jobs takes at most.
+/// How long returning jobs takes, unless the database is slow.
 const GIVE_BACK: Duration = Duration::from_millis(500);
 
 async fn ended(task: Option<&mut JoinHandle<()>>) {

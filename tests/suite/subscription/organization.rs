@@ -51,6 +51,8 @@ fn a_workspace_that_installs_by_itself_keeps_what_it_follows() -> Result<()> {
         "select lockstep.install_slack_workspace('T1', 'One', 'U3', 'B1', 'token1', 'iv1', '{commands,chat:write}', enterprise_id => 'E')",
     )?;
     assert_eq!(subscribe(&mut client, "T1", "#new")?, "subscribed");
+    // What the workspace subscribed before is still the organization's.
+    assert_eq!(subscribe(&mut client, "T1", "#old")?, "unchanged");
     assert_eq!(
         followed(&mut client)?,
         "1 E #one U3, 1 E #old U3, 1 E #two U3, 1 T1 #new U3"

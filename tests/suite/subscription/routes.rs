@@ -216,3 +216,18 @@ fn what_is_no_condition_is_an_error() -> Result<()> {
     }
     Ok(())
 }
+
+/// As after a downgrade, or with rows from a newer version.
+#[test]
+fn conditions_that_are_not_known_let_nothing_pass() -> Result<()> {
+    let mut client = world("subscription_unknown_route")?;
+    follow(&mut client, "'{push}'", "null")?;
+    assert_eq!(outcome(&mut client, &push("refs/heads/main"))?, "queued");
+    for routes in [r#"[{"moons": ["full"]}]"#, r#"[{"branches": 7}]"#, "{}"] {
+        let store = "update lockstep_internal.slack_subscription set routes = $1::text::jsonb";
+        client.execute(store, &[&routes])?;
+        let outcome = outcome(&mut client, &push("refs/heads/main"))?;
+        assert_ne!(outcome, "queued", "{routes}");
+    }
+    Ok(())
+}

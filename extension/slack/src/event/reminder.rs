@@ -87,7 +87,11 @@ fn remind(
     let schema = tables.schema.as_str();
     let event = rows::NewEvent {
         key,
-        project: None,
+        // If it is about one project, it is not sent any more once that is archived.
+        project: match projects[..] {
+            [project] => Some(project),
+            _ => None,
+        },
         payload: Some(payload.to_string().into()),
         request: None,
     };

@@ -33,7 +33,12 @@ impl Wanted {
     pub(super) fn by(subscription: &Subscription) -> Self {
         let of_events = kinds(&subscription.events);
         let names = || of_events.iter().map(|kind| kind.name().to_owned());
-        let routes: Vec<Route> = serde_json::from_str(&subscription.routes).unwrap_or_default();
+        let Some(routes) = stored(&subscription.routes) else {
+            return Self {
+                kinds: Vec::new(),
+                routes: Vec::new(),
+            };
+        };
         let routes = routes
             .into_iter()
             .map(|route| match route.events.is_empty() {
@@ -61,6 +66,13 @@ impl Wanted {
     pub(super) fn names(&self) -> Vec<&'static str> {
         self.kinds.iter().map(|kind| kind.name()).collect()
     }
+}
+
+/// Stored conditions. None if another version has stored some that this one does not know: then nothing is wanted, since without
+/// them the channel would get too much.
+fn stored(routes: &str) -> Option<Vec<Route>> {
+    let routes: Value = serde_json::from_str(routes).ok()?;
+    conditions("routes", &routes).ok()
 }
 
 /// The kinds that stored names stand for.

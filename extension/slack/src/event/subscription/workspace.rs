@@ -7,7 +7,7 @@ use crate::error::{OrRaise, Result, SubscriptionError, required};
 use crate::event::settings::short;
 use crate::event::tables::Tables;
 use crate::slack_workspace::{check_max_rows, lock_team, project_of_path, with_token, workspace};
-use crate::subscription::{self, Choice, Place, Subscriber};
+use crate::subscription::{self, Choice, Place, Subscriber, Subscription};
 use pgrx::JsonB;
 use pgrx::prelude::*;
 
@@ -218,7 +218,7 @@ impl Request {
             routes: given_routes.map(|given| routes(&given.0)).transpose()?,
         };
         // Uninstalling takes it, too, and finds the subscription or leaves no token; and the number of channels stays what it is.
-        lock_team(&self.tables, &self.team);
+        self.lock();
         if !with_token(schema, [self.team.as_str()].into_iter())?.contains(&self.team) {
             return refused("not_installed");
         }
@@ -230,11 +230,14 @@ impl Request {
         let Some((id, path)) = self.maintained(&accounts, path) else {
             return refused("not_allowed");
         };
-        let place = self.place(id, &channel);
-        let is_new = subscription::find(place)?.is_empty();
-        if is_new && subscription::count(schema, id, &self.team)? >= MOST_CHANNELS {
+        let known = self.find(id, &channel)?;
+        if known.is_empty() && self.count(id)? >= MOST_CHANNELS {
             return refused("too_many");
         }
+        let place = Place {
+            team: known.first().map_or(&self.team, |it| &it.team),
+            ..self.place(id, &channel)
+        };
         let Some((it, written)) = subscription::write(place, &choice, Some(&self.by))? else {
             let project = path;
             return Err(SubscriptionError::Busy { project, channel }.into());
@@ -258,16 +261,8 @@ impl Request {
         let Some(id) = project_of_path(&self.tables, path) else {
             return refused("not_subscribed");
         };
-        lock_team(&self.tables, &self.team);
-        let mut found = subscription::find(self.place(id, &channel))?;
-        if let Some(organization) = self.organization.as_deref() {
-            let place = Place {
-                team: organization,
-                ..self.place(id, &channel)
-            };
-            let of_organization = subscription::find(place)?.into_iter();
-            found.extend(of_organization.filter(|it| it.is_of_workspace(&self.by.workspace)));
-        }
+        self.lock();
+        let found = self.find(id, &channel)?;
         let Some(first) = found.first() else {
             return refused("not_subscribed");
         };
@@ -284,6 +279,37 @@ impl Request {
         }
         let path = project(&self.tables, id).map_or_else(|| short(path), |(_, path)| path);
         Ok((Some(path), Some(first.channel.clone()), "unsubscribed"))
+    }
+
+    /// In the same order for everybody who takes both.
+    fn lock(&self) {
+        if let Some(organization) = &self.organization {
+            lock_team(&self.tables, organization);
+        }
+        lock_team(&self.tables, &self.team);
+    }
+
+    /// The subscriptions of a channel, also the one that a user of the workspace made for the organization.
+    fn find(&self, project: i64, channel: &str) -> Result<Vec<Subscription>> {
+        let place = self.place(project, channel);
+        let mut found = subscription::find(place)?;
+        if let Some(team) = self.organization.as_deref() {
+            let of_organization = subscription::find(Place { team, ..place })?.into_iter();
+            found.extend(of_organization.filter(|it| it.is_of_workspace(&self.by.workspace)));
+        }
+        Ok(found)
+    }
+
+    /// How many channels of the workspace follow a project.
+    fn count(&self, project: i64) -> Result<i64> {
+        let schema = self.tables.schema.as_str();
+        let own = subscription::count(schema, project, &self.team)?;
+        let Some(organization) = self.organization.as_deref() else {
+            return Ok(own);
+        };
+        let all = subscription::list(schema, Some(project), Some(organization), None)?.into_iter();
+        let of_organization = all.filter(|it| it.is_of_workspace(&self.by.workspace));
+        Ok(own.saturating_add_unsigned(of_organization.count() as u64))
     }
 
     /// The project of that path and its current path, if the user's linked account maintains it.
