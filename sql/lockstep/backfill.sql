@@ -105,17 +105,28 @@ select r.id as run, r.job, r.target_table, r.status,
        w.pids, r.workers as workers_wanted, n.sub_batch_size,
        case
          when r.status <> 'running' then r.held_by
-         when w.pids = '{}' and r.workers_asked_at > pg_catalog.clock_timestamp() - interval '5 seconds' then 'its workers start'
-         -- Set where the library is preloaded.
-         when w.pids = '{}' and r.workers > 0 and pg_catalog.current_setting('lockstep.resume_backfills', true) = 'on'
-           then 'no worker: the launcher resumes the run within a minute, or call lockstep.resume_backfill'
+         when w.pids = '{}' and a.are_awaited then 'its workers start'
+         when w.pids = '{}' and r.workers > 0 and (
+           select pg_catalog.count(*) <> 1 or pg_catalog.bool_or(h.database <> d.oid)
+             from lockstep_internal.home h
+             left join pg_catalog.pg_database d on d.datname = pg_catalog.current_database()
+         ) then 'no worker: this database is a copy, where runs do not go on by themselves: call lockstep.resume_backfill'
+         -- A launcher of the library whose version this database has, seen by its lock: it is of no database, so that no session can
+         -- have it instead. Where there is one, the setting is the server's.
+         when w.pids = '{}' and r.workers > 0 and pg_catalog.current_setting('lockstep.resume_backfills', true) = 'on' and exists (
+           select from pg_catalog.pg_locks l
+             join pg_catalog.pg_extension e on e.extname = 'lockstep'
+            where l.locktype = 'advisory' and l.database = 0 and l.objsubid = 19546 and l.objid::bigint = (
+              select pg_catalog.sum(p.number::bigint * 1000 ^ (3 - p.place))::bigint
+                from pg_catalog.unnest(pg_catalog.string_to_array(pg_catalog.substring(e.extversion, '^[0-9.]+'), '.')) with ordinality as p (number, place))
+         ) then 'no worker: the launcher resumes the run, or call lockstep.resume_backfill'
          when w.pids = '{}' and r.workers > 0 then 'no worker: a sidecar or pg_cron resumes the run, or call lockstep.resume_backfill'
          when w.pids = '{}' then 'no worker: call lockstep.resume_backfill'
          else n.held_by
        end as held_by,
        case
          when r.status <> 'running' then null
-         when w.pids = '{}' and r.workers_asked_at > pg_catalog.clock_timestamp() - interval '5 seconds' then 'starting'
+         when w.pids = '{}' and a.are_awaited then 'starting'
          when w.pids = '{}' then 'no_worker'
          else n.held_cause
        end as held_cause,
@@ -150,6 +161,10 @@ select r.id as run, r.job, r.target_table, r.status,
        and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())
        and l.classid::bigint = r.id % 4294967296 and l.objid::bigint <> 4294967295
   ) as w (pids)
+  -- A time to come is of a server whose clock was ahead.
+  cross join lateral (
+    select r.workers_asked_at between pg_catalog.clock_timestamp() - interval '5 seconds' and pg_catalog.clock_timestamp()
+  ) as a (are_awaited)
  where pg_catalog.pg_has_role(c.relowner, 'usage') or pg_catalog.pg_has_role('pg_monitor', 'usage');
 comment on view lockstep.backfill_progress is
   'runs of backfill jobs: how far, how fast, what holds them, what could not be done; one row per run that the caller may control';

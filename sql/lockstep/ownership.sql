@@ -15,7 +15,7 @@ begin
       left join pg_catalog.pg_proc p on d.classid operator(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass and p.oid operator(pg_catalog.=) d.objid
       left join pg_catalog.pg_namespace n on d.classid operator(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass and n.oid operator(pg_catalog.=) d.objid
      where d.refclassid operator(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
-       and d.refobjid operator(pg_catalog.=) (select e.oid from pg_catalog.pg_extension e where e.extname operator(pg_catalog.=) pg_catalog.current_setting('lockstep.installing'))
+       and d.refobjid operator(pg_catalog.=) (select e.oid from pg_catalog.pg_extension e where e.extname operator(pg_catalog.=) pg_catalog.current_setting('lockstep_script.installing'))
        and d.deptype operator(pg_catalog.=) 'e'
        and i.type operator(pg_catalog.=) any (array['schema', 'table', 'view', 'function', 'procedure'])
      order by i.type operator(pg_catalog.=) 'schema'
@@ -36,7 +36,7 @@ declare
 begin
   for found in
     select k.kinds, k.grantees, case when d.acl operator(pg_catalog.<>) '{}' then d.acl::aclitem[] end as acl
-      from pg_catalog.jsonb_each_text(pg_catalog.current_setting('lockstep.default_privileges')::jsonb) as d (kind, acl)
+      from pg_catalog.jsonb_each_text(pg_catalog.current_setting('lockstep_script.default_privileges')::jsonb) as d (kind, acl)
       join (values ('r', 'tables', 'current_user'), ('S', 'sequences', 'current_user'), ('f', 'functions', 'current_user, public'),
                    ('T', 'types', 'current_user, public'), ('n', 'schemas', 'current_user')) as k (kind, kinds, grantees)
         on k.kind operator(pg_catalog.=) d.kind
@@ -69,7 +69,7 @@ begin
       from pg_catalog.pg_extension e
       cross join lateral pg_catalog.unnest(e.extconfig) as dumped (oid)
       join pg_catalog.pg_class c on c.oid operator(pg_catalog.=) dumped.oid
-     where e.extname operator(pg_catalog.=) pg_catalog.current_setting('lockstep.installing')
+     where e.extname operator(pg_catalog.=) pg_catalog.current_setting('lockstep_script.installing')
   loop
     if found.relkind operator(pg_catalog.=) 'S' then
       execute pg_catalog.format('grant select, update on sequence %s to %s', found.name, owner);
@@ -82,13 +82,13 @@ begin
       from pg_catalog.pg_depend d join pg_catalog.pg_proc p on p.oid operator(pg_catalog.=) d.objid
      where d.classid operator(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
        and d.refclassid operator(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
-       and d.refobjid operator(pg_catalog.=) (select e.oid from pg_catalog.pg_extension e where e.extname operator(pg_catalog.=) pg_catalog.current_setting('lockstep.installing'))
+       and d.refobjid operator(pg_catalog.=) (select e.oid from pg_catalog.pg_extension e where e.extname operator(pg_catalog.=) pg_catalog.current_setting('lockstep_script.installing'))
        and d.deptype operator(pg_catalog.=) 'e'
        and p.proname operator(pg_catalog.~) '^((release|discard)_restored|sweep|set_retention$)'
   loop
     execute pg_catalog.format('grant execute on function %s to %s', found.function, owner);
   end loop;
   -- The owner of a database must be able to restore a dump without errors, and may not comment on someone else's extension.
-  execute pg_catalog.format('comment on extension %I is null', pg_catalog.current_setting('lockstep.installing'));
+  execute pg_catalog.format('comment on extension %I is null', pg_catalog.current_setting('lockstep_script.installing'));
 end
 $$;

@@ -1,4 +1,4 @@
-select pg_catalog.set_config('lockstep.installing', 'lockstep', true);
+select pg_catalog.set_config('lockstep_script.installing', 'lockstep', true);
 
 -- Texts are read and compared as UTF-8 everywhere.
 do $$
@@ -19,7 +19,7 @@ do $$
 declare
   found record;
 begin
-  perform pg_catalog.set_config('lockstep.default_privileges', coalesce(pg_catalog.jsonb_object_agg(d.defaclobjtype, d.defaclacl::text), '{}')::text, true)
+  perform pg_catalog.set_config('lockstep_script.default_privileges', coalesce(pg_catalog.jsonb_object_agg(d.defaclobjtype, d.defaclacl::text), '{}')::text, true)
      from pg_catalog.pg_default_acl d
     where d.defaclrole operator(pg_catalog.=) (select r.oid from pg_catalog.pg_roles r where r.rolname operator(pg_catalog.=) current_user) and d.defaclnamespace operator(pg_catalog.=) 0
       and d.defaclobjtype operator(pg_catalog.=) any ('{r,S,f,T,n}');

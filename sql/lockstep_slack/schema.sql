@@ -1,4 +1,4 @@
-select pg_catalog.set_config('lockstep.installing', 'lockstep_slack', true);
+select pg_catalog.set_config('lockstep_script.installing', 'lockstep_slack', true);
 
 -- Default privileges of the role that creates the extension must not apply to its objects. They are put aside, and set again at the
 -- end, by ownership.sql.
@@ -6,7 +6,7 @@ do $$
 declare
   found record;
 begin
-  perform pg_catalog.set_config('lockstep.default_privileges', coalesce(pg_catalog.jsonb_object_agg(d.defaclobjtype, d.defaclacl::text), '{}')::text, true)
+  perform pg_catalog.set_config('lockstep_script.default_privileges', coalesce(pg_catalog.jsonb_object_agg(d.defaclobjtype, d.defaclacl::text), '{}')::text, true)
      from pg_catalog.pg_default_acl d
     where d.defaclrole operator(pg_catalog.=) (select r.oid from pg_catalog.pg_roles r where r.rolname operator(pg_catalog.=) current_user) and d.defaclnamespace operator(pg_catalog.=) 0
       and d.defaclobjtype operator(pg_catalog.=) any ('{r,S,f,T,n}');

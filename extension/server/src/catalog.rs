@@ -2,7 +2,8 @@
 
 #![allow(unsafe_code)]
 
-use pgrx::datum::FromDatum;
+use crate::stored::check_type;
+use pgrx::datum::{FromDatum, IntoDatum};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::ffi::CStr;
 use std::hash::Hash;
@@ -128,10 +129,13 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The value of a column, unless it is null. `T` must be how its type is stored.
-    pub fn get<T: FromDatum>(&self, column: &CStr) -> Option<T> {
-        let (datum, is_null) = self.datum(column);
-        // SAFETY: the columns of catalogs have fixed types, and the value is copied while the row lives.
+    /// The value of a column, unless it is null, which must be of type `T`. A superuser may have changed those of our own tables.
+    pub fn get<T: FromDatum + IntoDatum>(&self, column: &CStr) -> Option<T> {
+        let number = self.number(column)?;
+        // SAFETY: the row has this descriptor, and the descriptor that column.
+        check_type::<T>(unsafe { pg_sys::SPI_gettypeid(self.descriptor, number) });
+        let (datum, is_null) = self.datum(number);
+        // SAFETY: it is stored as a `T`, and copied while the row lives.
         unsafe { T::from_datum(datum, is_null) }
     }
 
@@ -149,16 +153,16 @@ impl Entry {
     }
 
     pub(crate) fn is_null(&self, column: &CStr) -> bool {
-        self.datum(column).1
+        self.number(column)
+            .is_none_or(|number| self.datum(number).1)
     }
 
-    /// The value of a column of type name.
+    /// The value of a catalog's column of type name.
     pub(crate) fn name(&self, column: &CStr) -> String {
-        let (datum, is_null) = self.datum(column);
-        if is_null {
+        let Some((datum, false)) = self.number(column).map(|number| self.datum(number)) else {
             return String::new();
-        }
-        // SAFETY: a name is stored as a NUL-terminated string, in the row.
+        };
+        // SAFETY: catalogs have fixed types; a name is stored as a NUL-terminated string, in the row.
         let name = unsafe { CStr::from_ptr(datum.cast_mut_ptr()) };
         name.to_string_lossy().into_owned()
     }
@@ -175,16 +179,18 @@ impl Entry {
         }
     }
 
-    fn datum(&self, column: &CStr) -> (Datum, bool) {
+    /// None if an older server does not have the column.
+    fn number(&self, column: &CStr) -> Option<i32> {
+        // SAFETY: the row has this descriptor.
+        let number = unsafe { pg_sys::SPI_fnumber(self.descriptor, column.as_ptr()) };
+        (number > 0).then_some(number)
+    }
+
+    fn datum(&self, number: i32) -> (Datum, bool) {
         let mut is_null = true;
-        // SAFETY: the row has this descriptor. An older server may not have the column.
-        unsafe {
-            let number = pg_sys::SPI_fnumber(self.descriptor, column.as_ptr());
-            if number <= 0 {
-                return (Datum::null(), true);
-            }
-            let datum = pg_sys::SPI_getbinval(self.tuple, self.descriptor, number, &mut is_null);
-            (datum, is_null)
-        }
+        // SAFETY: the row has this descriptor, and the descriptor that column.
+        let datum =
+            unsafe { pg_sys::SPI_getbinval(self.tuple, self.descriptor, number, &mut is_null) };
+        (datum, is_null)
     }
 }

@@ -26,6 +26,7 @@ pub mod row;
 mod session;
 mod shard;
 mod statement;
+mod stored;
 mod subtransaction;
 mod transaction;
 pub mod waking;

@@ -36,8 +36,7 @@ impl OwnTable {
 
     /// A table that another session is dropping with the extension has no rows.
     fn scan(&self, key: Option<&str>, read: impl FnMut(&Entry)) {
-        let index = key.map_or(Some(Oid::INVALID), |_| named(self.key));
-        let (Some(oid), Some(index)) = (named(self.name), index) else {
+        let Some(oid) = named(self.name) else {
             return;
         };
         let mut keys = key.map(|key| {
@@ -57,11 +56,15 @@ impl OwnTable {
             }
             scan_key
         });
-        // SAFETY: the table is null or open until it is closed below, which keeps the lock; the index is its own.
+        // SAFETY: the table is null or open until it is closed below, which keeps the lock; the index is its own. Looked up before,
+        // it could be one that a REINDEX CONCURRENTLY has dropped meanwhile.
         unsafe {
             let table = pg_sys::try_relation_open(oid, pg_sys::AccessShareLock as i32);
             if !table.is_null() {
-                each_of(table, index, keys.as_mut_slice(), read);
+                let index = key.map_or(Some(Oid::INVALID), |_| named(self.key));
+                if let Some(index) = index {
+                    each_of(table, index, keys.as_mut_slice(), read);
+                }
                 pg_sys::relation_close(table, pg_sys::NoLock as i32);
             }
         }

@@ -1,7 +1,7 @@
 -- 0.1.0 only had cache columns. Its objects and its triggers on the application's tables are dropped and today's objects created;
 -- then the definitions return, and with them their triggers. Nobody can write the tables in the meantime, so no change is missed.
-select pg_catalog.set_config('lockstep.definitions', coalesce(pg_catalog.jsonb_agg(d)::text, '[]'), true) from lockstep.cache_column_definition d;
-select pg_catalog.set_config('lockstep.next_definition', (s.last_value + s.is_called::integer)::text, true) from lockstep.cache_column_definition_id_seq s;
+select pg_catalog.set_config('lockstep_script.definitions', coalesce(pg_catalog.jsonb_agg(d)::text, '[]'), true) from lockstep.cache_column_definition d;
+select pg_catalog.set_config('lockstep_script.next_definition', (s.last_value + s.is_called::integer)::text, true) from lockstep.cache_column_definition_id_seq s;
 
 drop view lockstep.cache_columns;
 drop function lockstep.cache_column_drift(regclass, text);

@@ -1,13 +1,14 @@
 //! Where the library is preloaded, runs that have lost their workers go on without a sidecar, and the launcher is in nobody's way.
 
 use std::fs;
-use std::thread::sleep;
+use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use lockstep_tests::cluster::Cluster;
 use lockstep_tests::root;
 use postgres::Client;
+use postgres::error::SqlState;
 
 use crate::backfill::lost::{AN_HOUR, TERMINATE, connect};
 use crate::backfill::{SLOW, finish, lay_out, progress, start, wait_until};
@@ -107,11 +108,80 @@ fn held_by_says_who_resumes_the_run() -> Result<()> {
     is_resumed(&mut client, run, &lost)
 }
 
+/// Its own commit would wait for that standby for good, and the launcher for it.
+#[test]
+fn a_synchronous_standby_that_is_gone_keeps_no_run_from_it() -> Result<()> {
+    let cluster = Cluster::start("backfill_launcher_alone", &PRELOADED)?;
+    let mut client = cluster.create_database("app")?;
+    lay_out(&mut client, 1_000)?;
+    let run = start(&mut client, "count", 1, AN_HOUR)?;
+    client.batch_execute("set synchronous_commit = local")?;
+    client.batch_execute("alter system set synchronous_standby_names = 'gone'")?;
+    client.batch_execute("select pg_reload_conf()")?;
+    // The server waits as soon as somebody's commit does.
+    let mut other = cluster.connect("app")?;
+    let waiting = spawn(move || {
+        while other
+            .batch_execute("select pg_logical_emit_message(true, 'test', 'a commit')")
+            .is_ok()
+        {}
+    });
+    let waits = "select count(*) from pg_stat_activity where wait_event = 'SyncRep' and backend_type = 'client backend'";
+    let begun = Instant::now();
+    while number(&mut client, waits)? == 0 {
+        ensure!(begun.elapsed() < PATIENCE, "no commit waits");
+        sleep(Duration::from_millis(10));
+    }
+    let lost = lose(&mut client, run)?;
+    is_resumed(&mut client, run, &lost)?;
+    drop(cluster);
+    ensure!(waiting.join().is_ok(), "the session panicked");
+    Ok(())
+}
+
+/// Where the extension is not, nobody is disturbed each time.
+#[test]
+fn a_database_without_the_extension_is_left_alone() -> Result<()> {
+    let settings = [&PRELOADED[..], &[("autovacuum", "off")]].concat();
+    let cluster = Cluster::start("backfill_launcher_without", &settings)?;
+    let mut postgres = cluster.connect("postgres")?;
+    postgres.batch_execute("create database without")?;
+    let looks = "select xact_commit from pg_stat_database where datname = 'without'";
+    let begun = Instant::now();
+    while number(&mut postgres, looks)? == 0 {
+        ensure!(begun.elapsed() < PATIENCE, "nobody looks");
+        sleep(Duration::from_millis(10));
+    }
+    // This one it has seen without the extension.
+    let mut client = cluster.create_database("app")?;
+    let mut before = Vec::new();
+    lay_out(&mut client, 1_000)?;
+    let run = start(&mut client, "count", 1, AN_HOUR)?;
+    // Between two of its looks into one database it looks into the others.
+    for _ in 0..3 {
+        let lost = lose(&mut client, run)?;
+        is_resumed(&mut client, run, &lost)?;
+        before.push(number(&mut postgres, looks)?);
+    }
+    assert_eq!(before[0], before[2], "{before:?}");
+    Ok(())
+}
+
 /// The page of settings has what the library defines, with its default.
 #[test]
 fn its_setting_is_described() -> Result<()> {
     let cluster = Cluster::start("backfill_launcher_setting", &PRELOADED)?;
     let mut client = cluster.connect("postgres")?;
+    // Before 15 PostgreSQL notices a typing error in its configuration alone.
+    if number(
+        &mut client,
+        "select current_setting('server_version_num')::bigint",
+    )? >= 150_000
+    {
+        let typo = client.batch_execute("set lockstep.resume_backfils = off");
+        let code = typo.err().and_then(|error| error.code().cloned());
+        assert_eq!(code, Some(SqlState::INVALID_NAME));
+    }
     let page = fs::read_to_string(root().join("docs/reference/settings.md"))?;
     let settings = "select name, boot_val from pg_settings where name ~ '^lockstep'";
     let rows = client.query(settings, &[])?;
@@ -152,5 +222,7 @@ fn another_version_of_the_extension_is_left_alone() -> Result<()> {
         is_resumed(&mut client, runs[1], &lost)?;
     }
     assert_eq!(progress(&mut other, runs[0], "pids")?, "{}");
+    let held_by = progress(&mut other, runs[0], "held_by")?;
+    ensure!(!held_by.contains("launcher"), "{held_by}");
     Ok(())
 }

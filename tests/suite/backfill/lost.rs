@@ -10,7 +10,9 @@ use lockstep_tests::slack::{App, FakeSlack};
 use lockstep_tests::standby::Standby;
 use postgres::Client;
 
-use crate::backfill::{SLOW, counted, finish, progress, start, wait_until};
+use crate::backfill::{
+    SLOW, counted, finish, lay_out as lay_out_counted, progress, start, wait_until,
+};
 use crate::concurrency::PATIENCE;
 use crate::database::cluster;
 use crate::service_account::number;
@@ -50,6 +52,8 @@ fn whoever_looks_first_resumes_the_run_and_nobody_else() -> Result<()> {
     let name = "backfill_lost";
     let mut client = counted(name, 1_000)?;
     let run = lost(&mut client, 2)?;
+    // Anybody may set what no library defines.
+    client.batch_execute("set lockstep.resume_backfills = on")?;
     ensure!(
         progress(&mut client, run, "held_by")?.contains("a sidecar or pg_cron resumes the run")
     );
@@ -75,11 +79,40 @@ fn workers_that_do_not_come_are_asked_for_again() -> Result<()> {
             "update lockstep_internal.backfill_run set workers_asked_at = clock_timestamp() - interval '{ago}'"
         )
     };
-    client.batch_execute(&asked("-1 hour"))?;
+    client.batch_execute(&asked("0 seconds"))?;
     assert_eq!(resumed(&mut client)?, [0; 0]);
-    client.batch_execute(&asked("1 hour"))?;
-    assert_eq!(resumed(&mut client)?, [run]);
+    // The clock of the server that asked for them was ahead.
+    for ago in ["1 hour", "-1 hour"] {
+        client.batch_execute(&asked(ago))?;
+        ensure!(progress(&mut client, run, "held_by")?.starts_with("no worker"));
+        assert_eq!(resumed(&mut client)?, [run], "{ago}");
+        wait_until(&mut client, run, "cardinality(pids) = 1")?;
+        number(&mut client, TERMINATE)?;
+        wait_until(&mut client, run, "pids = '{}'")?;
+    }
     give_back_workers(&mut client)
+}
+
+#[test]
+fn fewer_workers_than_asked_for_are_better_than_none() -> Result<()> {
+    // PostgreSQL has one of its own.
+    let cluster = Cluster::start("backfill_lost_few", &[("max_worker_processes", "4")])?;
+    let mut client = cluster.create_database("app")?;
+    lay_out_counted(&mut client, 1_000)?;
+    let run = start(&mut client, "count", 2, AN_HOUR)?;
+    wait_until(&mut client, run, "scanned >= 10 and cardinality(pids) = 2")?;
+    client.batch_execute(&format!(
+        "select lockstep.alter_backfill({run}, workers => 4)"
+    ))?;
+    number(&mut client, TERMINATE)?;
+    wait_until(&mut client, run, "pids = '{}'")?;
+    assert_eq!(resumed(&mut client)?, [run]);
+    let says = progress(&mut client, run, "last_error")?;
+    ensure!(
+        says.contains("of 4 background workers could be started"),
+        "{says}"
+    );
+    wait_until(&mut client, run, "pids <> '{}'")
 }
 
 #[test]
@@ -172,6 +205,10 @@ fn runs_of_a_copy_are_held() -> Result<()> {
     let mut postgres = cluster()?.connect("postgres")?;
     postgres.batch_execute("create database backfill_lost_copy template backfill_lost_copied")?;
     let mut copy = cluster()?.connect("backfill_lost_copy")?;
+    let held_by: String = copy
+        .query_one("select held_by from lockstep.backfill_progress", &[])?
+        .get(0);
+    ensure!(held_by.contains("this database is a copy"), "{held_by}");
     assert_eq!(resumed(&mut copy)?, [0; 0]);
     copy.batch_execute("select lockstep.release_restored()")?;
     assert_eq!(resumed(&mut copy)?.len(), 1);

@@ -162,3 +162,16 @@ fn retiring_waits_for_who_is_enqueuing() -> Result<()> {
     }
     Ok(())
 }
+
+/// The rules of workers are read without a statement, which would have checked it.
+#[test]
+fn a_column_of_another_type_is_not_read() -> Result<()> {
+    let mut client = queue("rename_type")?;
+    client.batch_execute(
+        "alter table lockstep_internal.host_worker alter retries type bigint;
+         insert into lockstep_internal.host_worker values ('Changed', 3, true)",
+    )?;
+    let error = error_of(&mut client, "select lockstep.enqueue_job('Changed')")?;
+    assert_eq!(error.code().code(), "42804", "{error:?}");
+    Ok(())
+}

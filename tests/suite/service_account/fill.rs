@@ -197,3 +197,30 @@ fn two_fill_the_same_range() -> Result<()> {
     assert_eq!(number(&mut client, WRONG)?, 0);
     Ok(())
 }
+
+/// The application's index is on the group alone: a group with many items is read once, not once per item, however many other groups
+/// there are.
+#[test]
+fn consumers_of_a_large_group_are_read_once() -> Result<()> {
+    let mut client = catalog("service_account_large_group")?;
+    client.batch_execute(
+        "insert into namespaces (id, name, path, type, traversal_ids, organization_id)
+           select n, n, n, 'Group', array[n], 1 from generate_series(101, 140) n;
+         insert into ai_catalog_items (id, organization_id) select n, 1 from generate_series(101, 140) n;
+         insert into ai_catalog_item_versions (id, organization_id, ai_catalog_item_id) select n, 1, n from generate_series(101, 140) n;
+         insert into ai_catalog_item_consumers (id, ai_catalog_item_id, group_id, service_account_id)
+           select n, 101 + n % 40, 1, 7 from generate_series(1001, 1200) n union all
+           select n, n, n, 8 from generate_series(101, 140) n;
+         insert into duo_workflows_workflows (id, user_id, ai_catalog_item_version_id, namespace_id)
+           select n, 1, n, n from generate_series(101, 140) n union all
+           select 100 + n, 1, n, 1 from generate_series(101, 140) n;
+         analyze",
+    )?;
+    client.batch_execute("begin; select lockstep.fill_service_accounts(1, 999)")?;
+    let filled = "select sum(service_account_id)::bigint from duo_workflows_workflows";
+    assert_eq!(number(&mut client, filled)?, 40 * 7 + 40 * 8);
+    let read = "select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where relname = 'ai_catalog_item_consumers'";
+    let read = number(&mut client, read)?;
+    assert!(read < 1_000, "{read} rows");
+    Ok(())
+}

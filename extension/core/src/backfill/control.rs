@@ -309,13 +309,23 @@ fn retry(run: i64) -> Result<()> {
     go_on(&run)
 }
 
-pub(super) fn go_on(run: &Run) -> Result<()> {
+fn go_on(run: &Run) -> Result<()> {
+    worker::check_all(go_on_with_some(run)?, workers(run))
+}
+
+/// Returns how many workers could be started.
+pub(super) fn go_on_with_some(run: &Run) -> Result<i32> {
     if run.role == Oid::INVALID {
         return Err(BackfillError::Gone { run: run.id }.into());
     }
     set_running(run)?;
     presence::hold_back_workers(run.id);
-    worker::launch(run, run.workers.max(1))
+    worker::launch_some(run, workers(run))
+}
+
+/// How many a run gets that goes on, also one that was a call.
+pub(super) fn workers(run: &Run) -> i32 {
+    run.workers.max(1)
 }
 
 /// If another session is starting a run of the same table, this waits for it and is then refused.

@@ -2,8 +2,8 @@
 //! call this every few seconds, on any primary as soon as it accepts connections. Nothing has to be preloaded for it; where the
 //! library is, the [launcher](super::launcher) does it.
 
-use super::control::go_on;
-use super::runs::Run;
+use super::control::{go_on_with_some, workers};
+use super::runs::{Run, worker};
 use crate::error::{OrRaise, Result};
 use crate::home;
 use lockstep_server::kept;
@@ -13,12 +13,13 @@ use std::panic::AssertUnwindSafe;
 
 kept! {
     // Who looks at the same moment skips the run, and later finds that workers have been asked for. These take a moment; where they
-    // fail to start they are not asked for all the time. A run without workers belongs to a session, which calls again by itself.
+    // fail to start they are not asked for all the time. A time to come is of a server whose clock was ahead. A run without workers
+    // belongs to a session, which calls again by itself.
     static LOST: OwnStatement = OwnStatement::new(
         "select r.id
            from lockstep_internal.backfill_run r join lockstep.backfill_progress p on p.run = r.id
           where r.status = 'running' and r.workers > 0 and p.pids = '{}' and p.role is not null
-            and (r.workers_asked_at is null or r.workers_asked_at < clock_timestamp() - interval '10 seconds')
+            and (r.workers_asked_at is null or r.workers_asked_at not between clock_timestamp() - interval '10 seconds' and clock_timestamp())
           order by r.id for update of r skip locked",
         &[],
     );
@@ -56,6 +57,12 @@ pub(super) fn resume_lost() -> Result<Vec<i64>> {
     Ok(resumed)
 }
 
+/// Fewer workers than it should have do the run as well.
 fn resume(run: i64) -> Result<()> {
-    go_on(&Run::lock(run)?)
+    let run = Run::lock(run)?;
+    let started = go_on_with_some(&run)?;
+    match worker::check_all(started, workers(&run)) {
+        Err(fewer) if started > 0 => Run::resumed_with_fewer(run.id, &fewer.message()),
+        all => all,
+    }
 }

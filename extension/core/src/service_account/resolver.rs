@@ -141,7 +141,7 @@ impl Resolver {
         self.consumers
             .extend(pairs.iter().map(|pair| (*pair, None)));
         let consumers = &mut self.consumers;
-        let read = |row: &Answer| {
+        let mut read = |row: &Answer| {
             let [group, item, id, account] = [1, 2, 3, 4].map(|column| row.get::<i64>(column));
             if let (Some(group), Some(item), Some(id)) = (group, item, id)
                 && let Some(best) = consumers.get_mut(&(group, item))
@@ -159,13 +159,17 @@ impl Resolver {
                 tables.consumers_of_one.rows(view, &arguments, read);
             }
             _ => {
-                let mut groups: Vec<i64> = pairs.iter().map(|(group, _)| *group).collect();
-                groups.dedup();
-                if pairs.len() > 2 * groups.len() {
+                // Each group for itself: a large one is not to be read once per item because others are asked for one.
+                let (large, small): (Vec<_>, Vec<_>) = pairs
+                    .chunk_by(|one, next| one.0 == next.0)
+                    .partition(|of_group| of_group.len() > 2);
+                if !large.is_empty() {
+                    let groups: Vec<i64> = large.iter().map(|of_group| of_group[0].0).collect();
                     let arguments = [keys_argument(&groups)];
-                    tables.consumers_of_many.rows(view, &arguments, read);
-                } else {
-                    let (groups, items): (Vec<i64>, Vec<i64>) = pairs.iter().copied().unzip();
+                    tables.consumers_of_many.rows(view, &arguments, &mut read);
+                }
+                if !small.is_empty() {
+                    let (groups, items): (Vec<i64>, Vec<i64>) = small.concat().into_iter().unzip();
                     let arguments = [keys_argument(&groups), keys_argument(&items)];
                     tables.consumers_of_pairs.rows(view, &arguments, read);
                 }

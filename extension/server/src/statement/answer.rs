@@ -2,10 +2,9 @@
 
 #![allow(unsafe_code)]
 
+use crate::stored::check_type;
 use pgrx::datum::{FromDatum, IntoDatum};
 use pgrx::pg_sys::{self, Datum, Oid};
-use pgrx::prelude::*;
-use std::ffi::CStr;
 
 /// One row of a query's result, read in one go: each call into PostgreSQL sets up an error guard, and one guard per column would
 /// cost more than the rest.
@@ -43,37 +42,4 @@ pub(super) fn first_row<T: FromDatum + IntoDatum, const N: usize>() -> Option<[O
         pg_sys::SPI_freetuptable(table);
         row
     }
-}
-
-/// Refuses to read a value as a type it does not have: the owner of an application table chooses the types of its columns.
-fn check_type<T: IntoDatum>(found: Oid) {
-    // SAFETY: returns the base type of a domain, and every other type unchanged.
-    if !fits::<T>(found) && !fits::<T>(unsafe { pg_sys::getBaseType(found) }) {
-        // SAFETY: returns a string in the statement's memory for any type.
-        let name = unsafe { CStr::from_ptr(pg_sys::format_type_be(found)) };
-        ereport!(
-            ERROR,
-            PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
-            format!(
-                "lockstep does not read columns of type {} where it expects another one",
-                name.to_string_lossy()
-            )
-        );
-    }
-}
-
-/// Whether values of that type are stored like those of `T`.
-fn fits<T: IntoDatum>(found: Oid) -> bool {
-    const TEXTS: [Oid; 4] = [
-        pg_sys::TEXTOID,
-        pg_sys::VARCHAROID,
-        pg_sys::BPCHAROID,
-        pg_sys::JSONOID,
-    ];
-    const ARRAYS: [Oid; 2] = [pg_sys::TEXTARRAYOID, pg_sys::VARCHARARRAYOID];
-    let wanted = T::type_oid();
-    T::is_compatible_with(found)
-        || [&TEXTS[..], &ARRAYS[..]]
-            .iter()
-            .any(|alike| alike.contains(&wanted) && alike.contains(&found))
 }

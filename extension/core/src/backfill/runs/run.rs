@@ -331,6 +331,13 @@ impl Run {
         Ok(())
     }
 
+    /// Says how many of its workers it gets.
+    pub(crate) fn resumed_with_fewer(id: i64, fewer: &str) -> Result<()> {
+        Self::set_error(id, fewer)?;
+        server_log::resumed_with_fewer(id, fewer);
+        Ok(())
+    }
+
     pub(super) fn have_come(id: i64) -> Result<()> {
         STATEMENTS.with(|statements| statements.have_come.run(&[datum(id)]))?;
         Ok(())

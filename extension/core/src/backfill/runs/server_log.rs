@@ -26,6 +26,10 @@ pub(super) fn not_resumed(id: i64, error: &str) {
     warning!("backfill run {id} has lost its workers and cannot be resumed: {error}");
 }
 
+pub(super) fn resumed_with_fewer(id: i64, fewer: &str) {
+    warning!("backfill run {id} has lost its workers and goes on with fewer: {fewer}");
+}
+
 pub(super) fn given_up(run: &str, id: i64, error: &str) {
     warning!(
         "{run}: paused, as its workers failed too often: {error}; call lockstep.resume_backfill({id})"

@@ -9,6 +9,7 @@ use super::run::{Run, Status};
 use super::step::{LOOK_EVERY_MS, Next, Worker, is_changed, step};
 use crate::error::{BackfillError, OrRaise, Result};
 use lockstep_server::Failure;
+use lockstep_server::preload::announce;
 use lockstep_server::worker::{
     Login, begin, if_ended, reload, report_activity, report_pause, report_statistics, transaction,
     wait, without_cancellation,
@@ -68,8 +69,9 @@ impl Place {
     }
 }
 
-/// Starts workers of a run as the owner of its table; a worker whose slot is taken ends at once.
-pub(crate) fn launch(run: &Run, workers: i32) -> Result<()> {
+/// Starts workers of a run as the owner of its table, as many as PostgreSQL has places for; returns how many. A worker whose slot is
+/// taken ends at once.
+pub(crate) fn launch_some(run: &Run, workers: i32) -> Result<i32> {
     run.ask_for_workers()?;
     let login = Login::here(run.role);
     for slot in 1..=workers {
@@ -79,18 +81,29 @@ pub(crate) fn launch(run: &Run, workers: i32) -> Result<()> {
             slot,
         };
         let name = format!("lockstep: {}, run {}, worker {slot}", run.job, run.id);
-        BackgroundWorkerBuilder::new(&name)
+        let worker = BackgroundWorkerBuilder::new(&name)
             .set_type("lockstep backfill")
             .set_library("lockstep")
             .set_function("lockstep_backfill_worker")
             .set_extra(&place.text())
             .set_restart_time(Some(RESTART))
             .enable_spi_access()
-            .load_dynamic()
-            .map_err(|_| BackfillError::NoWorkerLeft {
-                started: slot - 1,
-                wanted: workers,
-            })?;
+            .load_dynamic();
+        if worker.is_err() {
+            return Ok(slot - 1);
+        }
+    }
+    Ok(workers)
+}
+
+/// The same, all or none.
+pub(crate) fn launch(run: &Run, workers: i32) -> Result<()> {
+    check_all(launch_some(run, workers)?, workers)
+}
+
+pub(crate) fn check_all(started: i32, wanted: i32) -> Result<()> {
+    if started < wanted {
+        return Err(BackfillError::NoWorkerLeft { started, wanted }.into());
     }
     Ok(())
 }
@@ -105,7 +118,7 @@ pub extern "C-unwind" fn lockstep_backfill_worker(_argument: Datum) {
     };
     begin(place.login);
     match without_cancellation(|| transaction(place.login.role, || prepare(&place))) {
-        Ok(true) => {}
+        Ok(true) => announce(place.login.database),
         // Another worker has the slot.
         Ok(false) => return,
         Err(failure) => {
