@@ -149,6 +149,12 @@ errors! {
         "The definition it names is of another table.",
         "If the table was restored or created again, call lockstep.attach, which installs its own; else drop the trigger.",
     ),
+    OtherShardGone { table: String } => (
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("the other table of a cache column of \"{table}\" was dropped or has a new shard"),
+        "Citus gives a table a new shard when it distributes it again or no longer, or changes how its rows are stored.",
+        "Call lockstep.attach on the coordinator for the schema, which installs the triggers again, or removes the cache column if the table was dropped; else call lockstep.remove_cache_column.",
+    ),
     DefinitionMissing { id: i32 } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!("cache column definition {id} does not exist"),

@@ -3,7 +3,8 @@
 use crate::cache_column::defined::{Resolved, Trigger};
 use crate::error::{CacheColumnError, OrRaise, Result, required};
 use lockstep_server::host::Relation;
-use lockstep_server::{as_owner, attempt, datum, on_server_of, shard_of, shards_together};
+use lockstep_server::{as_owner, attempt_catching, datum, on_server_of, shard_of, shards_together};
+use pgrx::PgSqlErrorCode::{self, *};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use std::panic::AssertUnwindSafe;
@@ -27,10 +28,24 @@ fn names_on(shards: impl Iterator<Item = i64>) -> Result<Vec<String>> {
         let triggers = Relation::describe(table)?.triggers().to_vec();
         let ours = triggers
             .into_iter()
-            .filter(|it| it.enabled && it.function.is_some());
+            .filter(|it| it.fires && it.function.is_some());
         names.extend(ours.map(|it| it.name));
     }
     Ok(names)
+}
+
+/// Whether an error means that a server is not there, or lacks the extension.
+fn is_silence(code: PgSqlErrorCode) -> bool {
+    matches!(
+        code,
+        ERRCODE_CONNECTION_EXCEPTION
+            | ERRCODE_CONNECTION_DOES_NOT_EXIST
+            | ERRCODE_CONNECTION_FAILURE
+            | ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION
+            | ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION
+            | ERRCODE_UNDEFINED_FUNCTION
+            | ERRCODE_INVALID_SCHEMA_NAME
+    )
 }
 
 /// The triggers on the shards of a definition's tables.
@@ -57,7 +72,7 @@ impl OnShards {
                 )
             })
         };
-        match attempt(AssertUnwindSafe(ask)) {
+        match attempt_catching(is_silence, AssertUnwindSafe(ask)) {
             Ok(names) => Ok(Some(Self {
                 shards: [(target.oid, first), (source.oid, second)],
                 names: names

@@ -4,7 +4,7 @@ use super::shards::OnShards;
 use crate::cache_column::defined::{
     Definition, Flaw, Installed, Resolved, Trigger, installed_on, row_triggers, shared_triggers,
 };
-use crate::error::{Error, HostError, OrRaise, Result, required};
+use crate::error::{CacheColumnError, Error, HostError, OrRaise, Result, required};
 use lockstep_server::host::{Part, Relation};
 use lockstep_server::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys;
@@ -92,9 +92,10 @@ pub(super) fn examine(definition: &Definition) -> Result<State> {
     if let Err(error) = resolved.check_is_here() {
         return Ok(State::Unfit(error.message()));
     }
-    let is_distributed = resolved.is_distributed();
     let work = match work(resolved) {
-        Err(error) if is_distributed => return Ok(State::Unfit(error.message())),
+        Err(error) if matches!(error.topic(), Some(CacheColumnError::ShardsNotSeen { .. })) => {
+            return Ok(State::Unfit(error.message()));
+        }
         work => work?,
     };
     if !work.flawed.is_empty()
