@@ -52,6 +52,19 @@ fn the_state_tells_what_shards_lack_and_attach_brings_it_back() -> Result<()> {
         .coordinator
         .batch_execute("delete from tenant.integrations")?;
     assert_eq!(citus.check("tenant", "delete")?, 0);
+    // The reports do not wait for who has locked the tables.
+    let mut locking = citus.session(0)?;
+    locking.batch_execute(
+        "begin; lock table tenant.projects, tenant.integrations in access exclusive mode",
+    )?;
+    run_each(
+        &mut citus.coordinator,
+        &[
+            "do $$begin perform lockstep.metrics_report('public'); end$$",
+            "do $$begin perform lockstep.status_report('public'); end$$",
+        ],
+    )?;
+    locking.batch_execute("rollback")?;
     // A node without the extension's functions cannot say what it has.
     citus.workers[0].batch_execute(
         "alter function lockstep_internal.triggers_on_shards(bigint[]) rename to gone",

@@ -3,7 +3,9 @@
 use crate::cache_column::defined::{Resolved, Trigger};
 use crate::error::{CacheColumnError, OrRaise, Result, required};
 use lockstep_server::host::Relation;
-use lockstep_server::{as_owner, attempt_catching, datum, on_server_of, shard_of, shards_together};
+use lockstep_server::{
+    are_ourselves, as_owner, attempt_catching, datum, on_server_of, shard_of, shards_together,
+};
 use pgrx::PgSqlErrorCode::{self, *};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -56,9 +58,13 @@ pub(super) struct OnShards {
 }
 
 impl OnShards {
-    /// None if Citus does not distribute the tables.
+    /// None if Citus does not distribute the tables, and for the reports: they are asked often, as our own role, and must not wait, as
+    /// a query on the tables does while somebody has locked them.
     pub(super) fn of(resolved: &Resolved) -> Result<Option<Self>> {
         let (target, source) = (&resolved.target, &resolved.source);
+        if are_ourselves() {
+            return Ok(None);
+        }
         let Some([first, second]) = shards_together(target.oid, source.oid) else {
             return Ok(None);
         };

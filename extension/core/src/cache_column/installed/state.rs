@@ -10,7 +10,8 @@ use lockstep_server::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-/// The state of a definition as text, `active` if nothing is wrong. Takes no lock that could wait.
+/// The state of a definition as text, `active` if nothing is wrong. Takes no lock that could wait, except on tables
+/// that Citus distributes.
 #[pg_extern(sql = r#"
 create function lockstep_internal.cache_column_state(definition integer)
 returns text stable language c set search_path = pg_catalog, pg_temp
