@@ -2,8 +2,9 @@
 //! table's triggers on each shard, and again wherever the shard moves, but not those for TRUNCATE.
 
 use crate::citus::{is_installed, knows_schemas, manages};
-use crate::{Statement, View, connected, datum, kept, with_catalog_path, with_settings};
+use crate::{Statement, View, connected, datum, with_catalog_path, with_settings};
 use pgrx::pg_sys::{self, Datum, Oid};
+use std::mem::ManuallyDrop;
 
 /// Whether Citus distributes a schema as a whole, and with it what is created there.
 pub fn distributes_schema(schema: &str) -> bool {
@@ -32,29 +33,30 @@ pub fn shards_together(one: u32, other: u32) -> Option<[i64; 2]> {
     }
 }
 
-kept! {
+thread_local! {
+    // Never dropped, see `check_may`.
     // A session's first write to each tenant's tables asks for these.
-    static PAIR: Statement = Statement::new(
+    static PAIR: ManuallyDrop<Statement> = ManuallyDrop::new(Statement::new(
         "select s.shardid, o.shardid
            from pg_dist_partition d join pg_dist_partition e on e.colocationid = d.colocationid
            join pg_dist_shard s on s.logicalrelid = d.logicalrelid join pg_dist_shard o on o.logicalrelid = e.logicalrelid
           where d.logicalrelid = $1 and e.logicalrelid = $2 and d.colocationid <> 0
             and d.partmethod = 'n' and d.repmodel = 's' and e.partmethod = 'n' and e.repmodel = 's'",
         &[pg_sys::OIDOID; 2],
-    );
-    static TABLE: Statement = Statement::new(
+    ));
+    static TABLE: ManuallyDrop<Statement> = ManuallyDrop::new(Statement::new(
         "select s.logicalrelid::oid::bigint from pg_dist_shard s where s.shardid = $1",
         &[pg_sys::INT8OID],
-    );
+    ));
     // By the catalog, as whoever fires a trigger need not have the right to use the schema.
-    static SHARD: Statement = Statement::new(
+    static SHARD: ManuallyDrop<Statement> = ManuallyDrop::new(Statement::new(
         "select t.oid::bigint
            from pg_dist_shard s join pg_class c on c.oid = s.logicalrelid
            cross join parse_ident(shard_name(s.logicalrelid, s.shardid)) name
            join pg_class t on t.relnamespace = c.relnamespace and t.relname = name[cardinality(name)]
           where s.shardid = $1",
         &[pg_sys::INT8OID],
-    );
+    ));
 }
 
 /// The table that a shard belongs to.

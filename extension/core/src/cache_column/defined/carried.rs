@@ -12,7 +12,7 @@ use pgrx::pg_sys::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 #[derive(Serialize, Deserialize)]
 struct Carried {
@@ -30,6 +30,8 @@ struct Carried {
 thread_local! {
     /// The definitions that triggers brought to this backend.
     static BROUGHT: RefCell<Vec<Definition>> = const { RefCell::new(Vec::new()) };
+    /// The number of the last one.
+    static LAST: Cell<i32> = const { Cell::new(0) };
 }
 
 impl Definition {
@@ -144,43 +146,44 @@ impl Definition {
             && has(&source, "note_changed", ROW | INSERT | DELETE | UPDATE)
     }
 
-    /// Keeps a carried definition in this backend; returns its number here, below zero, by which it is loaded.
+    /// Keeps a carried definition in this backend; returns its number here, below zero, by which it is known.
     pub(crate) fn bring(mut self) -> i32 {
         let known = BROUGHT.with_borrow(|brought| {
-            brought.iter().position(|it| {
+            let is_same = |it: &&Self| {
                 (it.target, it.source) == (self.target, self.source)
                     && it.target_column == self.target_column
                     && it.key_column == self.key_column
                     && it.matches == self.matches
-            })
+            };
+            brought.iter().find(is_same).map(|it| it.id)
         });
-        let place = known.unwrap_or_else(Self::free_place);
-        let number = -1 - place as i32;
+        if let Some(known) = known {
+            return known;
+        }
+        Self::forget_gone();
+        // No number is given twice, as things are remembered by it.
+        let number = LAST.get() - 1;
+        LAST.set(number);
         self.id = number;
-        BROUGHT.with_borrow_mut(|brought| match brought.get_mut(place) {
-            Some(there) => *there = self,
-            None => brought.push(self),
-        });
+        BROUGHT.with_borrow_mut(|brought| brought.push(self));
         number
     }
 
-    /// A place for one more definition: that of one whose tables are gone, as after a move of their shards. What was learned by its
-    /// number is stale since then. Looked for only when the list would grow much, as it takes time.
-    fn free_place() -> usize {
-        /// A few definitions of a hundred schemas.
+    /// Forgets definitions whose tables are gone, as after a move of their shards; only when there are many, as it takes time.
+    fn forget_gone() {
+        /// Those of a hundred schemas.
         const MANY: usize = 256;
-        let brought = BROUGHT.with_borrow(Vec::clone);
-        let is_gone = |it: &Self| it.tables().next().is_none();
-        let gone = match brought.len() % MANY {
-            0 => brought.iter().position(is_gone),
-            _ => None,
-        };
-        gone.unwrap_or(brought.len())
+        let count = BROUGHT.with_borrow(Vec::len);
+        if count == 0 || !count.is_multiple_of(MANY) {
+            return;
+        }
+        let mut here = BROUGHT.with_borrow(Vec::clone);
+        here.retain(|it| it.tables().next().is_some());
+        BROUGHT.set(here);
     }
 
     /// The definition with that number of this backend.
-    pub(crate) fn brought(number: i32) -> Option<Self> {
-        let place = usize::try_from(-1 - number).ok()?;
-        BROUGHT.with_borrow(|brought| brought.get(place).cloned())
+    pub(super) fn brought(number: i32) -> Option<Self> {
+        BROUGHT.with_borrow(|brought| brought.iter().find(|it| it.id == number).cloned())
     }
 }
