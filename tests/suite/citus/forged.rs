@@ -130,9 +130,16 @@ fn the_privilege_to_create_triggers_is_not_the_owner_s_agreement() -> Result<()>
             message.contains("is not one that lockstep installed"),
             "{message}"
         );
-        client.batch_execute(&format!("drop trigger forged_1 on tenant.{target}"))?;
-        client.batch_execute(&format!("drop trigger forged_2 on tenant.{target}"))?;
-        client.batch_execute(&format!("drop trigger forged_3 on tenant.{source}"))?;
+        run_each(
+            client,
+            &[
+                "reset role",
+                &format!("drop trigger forged_1 on tenant.{target}"),
+                &format!("drop trigger forged_2 on tenant.{target}"),
+                &format!("drop trigger forged_3 on tenant.{source}"),
+                "set role mallory",
+            ],
+        )?;
     }
     Ok(())
 }
