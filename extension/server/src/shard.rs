@@ -4,6 +4,7 @@
 use crate::citus::{is_installed, knows_schemas, manages};
 use crate::{Statement, View, connected, datum, with_catalog_path, with_settings};
 use pgrx::pg_sys::{self, Datum, Oid};
+use std::mem::ManuallyDrop;
 
 /// Whether Citus distributes a schema as a whole, and with it what is created there.
 pub fn distributes_schema(schema: &str) -> bool {
@@ -23,47 +24,55 @@ pub fn shards_together(one: u32, other: u32) -> Option<[i64; 2]> {
     if !manages(one) || !manages(other) {
         return None;
     }
-    let query = Statement::new(
+    let tables = [one, other].map(|table| datum(Oid::from(table)));
+    let row =
+        PAIR.with(|query| with_catalog_path(|| connected(|| query.first_row::<i64, 2>(&tables))))?;
+    match row {
+        [Some(one), Some(other)] => Some([one, other]),
+        _ => None,
+    }
+}
+
+thread_local! {
+    // Never dropped, see `check_may`.
+    // A session's first write to each tenant's tables asks for these.
+    static PAIR: ManuallyDrop<Statement> = ManuallyDrop::new(Statement::new(
         "select s.shardid, o.shardid
            from pg_dist_partition d join pg_dist_partition e on e.colocationid = d.colocationid
            join pg_dist_shard s on s.logicalrelid = d.logicalrelid join pg_dist_shard o on o.logicalrelid = e.logicalrelid
           where d.logicalrelid = $1 and e.logicalrelid = $2 and d.colocationid <> 0
             and d.partmethod = 'n' and d.repmodel = 's' and e.partmethod = 'n' and e.repmodel = 's'",
         &[pg_sys::OIDOID; 2],
-    );
-    let tables = [one, other].map(|table| datum(Oid::from(table)));
-    match with_catalog_path(|| connected(|| query.first_row::<i64, 2>(&tables)))? {
-        [Some(one), Some(other)] => Some([one, other]),
-        _ => None,
-    }
-}
-
-/// The table that a shard belongs to.
-pub fn table_of(shard: i64) -> Option<u32> {
-    found(
+    ));
+    static TABLE: ManuallyDrop<Statement> = ManuallyDrop::new(Statement::new(
         "select s.logicalrelid::oid::bigint from pg_dist_shard s where s.shardid = $1",
-        shard,
-    )
-}
-
-/// The shard as a table of this server, if it lies here.
-pub fn shard_of(shard: i64) -> Option<u32> {
+        &[pg_sys::INT8OID],
+    ));
     // By the catalog, as whoever fires a trigger need not have the right to use the schema.
-    found(
+    static SHARD: ManuallyDrop<Statement> = ManuallyDrop::new(Statement::new(
         "select t.oid::bigint
            from pg_dist_shard s join pg_class c on c.oid = s.logicalrelid
            cross join parse_ident(shard_name(s.logicalrelid, s.shardid)) name
            join pg_class t on t.relnamespace = c.relnamespace and t.relname = name[cardinality(name)]
           where s.shardid = $1",
-        shard,
-    )
+        &[pg_sys::INT8OID],
+    ));
 }
 
-fn found(query: &str, shard: i64) -> Option<u32> {
+/// The table that a shard belongs to.
+pub fn table_of(shard: i64) -> Option<u32> {
+    TABLE.with(|query| found(query, shard))
+}
+
+/// The shard as a table of this server, if it lies here.
+pub fn shard_of(shard: i64) -> Option<u32> {
+    SHARD.with(|query| found(query, shard))
+}
+
+fn found(query: &Statement, shard: i64) -> Option<u32> {
     if !is_installed() {
         return None;
     }
-    let query = Statement::new(query, &[pg_sys::INT8OID]);
     // Citus hides shards in queries on pg_class.
     let settings = [(c"citus.override_table_visibility", c"off")];
     let row = with_settings(&settings, || {

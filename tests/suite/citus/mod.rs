@@ -10,7 +10,7 @@ mod torn;
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use lockstep_tests::cluster::{Cluster, PORT};
 use lockstep_tests::host::{self, Layout};
 use postgres::Client;
@@ -222,12 +222,15 @@ fn run_each(client: &mut Client, statements: &[&str]) -> Result<()> {
     })
 }
 
-/// Waits until a query returns true.
+/// Waits until a query returns true, but not for ever.
 fn wait_until(client: &mut Client, query: &str) -> Result<()> {
-    while !client.query_one(query, &[])?.get::<_, bool>(0) {
+    for _ in 0..12_000 {
+        if client.query_one(query, &[])?.get::<_, bool>(0) {
+            return Ok(());
+        }
         sleep(Duration::from_millis(10));
     }
-    Ok(())
+    bail!("never true: {query}")
 }
 
 fn answers(client: &mut Client, call: &str) -> Result<Vec<String>> {

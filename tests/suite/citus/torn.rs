@@ -4,6 +4,20 @@ use anyhow::{Result, ensure};
 
 use super::{answers, refused, run_each, start};
 
+/// Two tables outside a distributed schema whose shards lie together, with a cache column.
+const TOGETHER: [&str; 7] = [
+    "create table targets (id bigint primary key, has_some boolean)",
+    "create table sources (id bigint primary key, target_id bigint, active boolean)",
+    "create index on sources (target_id)",
+    "do $$begin
+       perform create_distributed_table('targets', null);
+       perform create_distributed_table('sources', null, colocate_with => 'targets');
+     end$$",
+    "do $$begin perform lockstep.add_cache_column('targets', 'has_some', 'sources', 'target_id', '{\"active\": true}'); end$$",
+    "insert into targets (id) values (1), (2)",
+    "insert into sources values (1, 1, true)",
+];
+
 #[test]
 fn the_state_tells_what_shards_lack_and_attach_brings_it_back() -> Result<()> {
     let Some(mut citus) = start("citus_torn", 1)? else {
@@ -21,6 +35,12 @@ fn the_state_tells_what_shards_lack_and_attach_brings_it_back() -> Result<()> {
          end$$",
     )?;
     assert_eq!(citus.states()?, ["shards without triggers"; 2]);
+    let repair = "do $$begin perform lockstep.repair_cache_column('tenant.projects', 'has_external_wiki'); end$$";
+    let (_, message) = refused(&mut citus.coordinator, repair)?;
+    ensure!(
+        message.starts_with("shards of the cache column's tables lack triggers"),
+        "{message}"
+    );
     let add = "insert into tenant.integrations (project_id, type_new, active) values (1, 'Integrations::ExternalWiki', true)";
     citus.coordinator.batch_execute(add)?;
     ensure!(citus.check("tenant", "a write without triggers").is_err());
@@ -32,12 +52,25 @@ fn the_state_tells_what_shards_lack_and_attach_brings_it_back() -> Result<()> {
         "{answers:?}"
     );
     assert_eq!(citus.states()?, ["active"; 2]);
-    citus.coordinator.batch_execute("do $$begin perform lockstep.repair_cache_column('tenant.projects', 'has_external_wiki'); end$$")?;
+    citus.coordinator.batch_execute(repair)?;
     assert_eq!(citus.check("tenant", "attach")?, 1);
     citus
         .coordinator
         .batch_execute("delete from tenant.integrations")?;
     assert_eq!(citus.check("tenant", "delete")?, 0);
+    // The reports do not wait for who has locked the tables.
+    let mut locking = citus.session(0)?;
+    locking.batch_execute(
+        "begin; lock table tenant.projects, tenant.integrations in access exclusive mode",
+    )?;
+    run_each(
+        &mut citus.coordinator,
+        &[
+            "do $$begin perform lockstep.metrics_report('public'); end$$",
+            "do $$begin perform lockstep.status_report('public'); end$$",
+        ],
+    )?;
+    locking.batch_execute("rollback")?;
     // A node without the extension's functions cannot say what it has.
     citus.workers[0].batch_execute(
         "alter function lockstep_internal.triggers_on_shards(bigint[]) rename to gone",
@@ -79,15 +112,15 @@ fn what_citus_does_not_keep_together_is_refused() -> Result<()> {
     for (statement, refusal) in [
         (
             add("tenant.projects", "other.integrations", "project_id", ""),
-            "table \"tenant.projects\" is distributed by Citus",
+            "table \"tenant.projects\" is distributed by Citus apart from the other table of the cache column",
         ),
         (
             add("public.projects", "other.integrations", "project_id", ""),
-            "table \"other.integrations\" is distributed by Citus",
+            "table \"other.integrations\" is distributed by Citus apart from the other table of the cache column",
         ),
         (
             add("tenant.projects", "public.integrations", "project_id", ""),
-            "table \"tenant.projects\" is distributed by Citus",
+            "table \"tenant.projects\" is distributed by Citus apart from the other table of the cache column",
         ),
         (
             add(
@@ -178,21 +211,7 @@ fn tables_that_are_kept_apart_later_refuse_writes() -> Result<()> {
         return Ok(());
     };
     let client = &mut citus.coordinator;
-    run_each(
-        client,
-        &[
-            "create table targets (id bigint primary key, has_some boolean)",
-            "create table sources (id bigint primary key, target_id bigint, active boolean)",
-            "create index on sources (target_id)",
-            "do $$begin
-               perform create_distributed_table('targets', null);
-               perform create_distributed_table('sources', null, colocate_with => 'targets');
-             end$$",
-            "do $$begin perform lockstep.add_cache_column('targets', 'has_some', 'sources', 'target_id', '{\"active\": true}'); end$$",
-            "insert into targets (id) values (1), (2)",
-            "insert into sources values (1, 1, true)",
-        ],
-    )?;
+    run_each(client, &TOGETHER)?;
     let are_true = "select count(*) from targets where has_some";
     assert_eq!(client.query_one(are_true, &[])?.get::<_, i64>(0), 1);
     run_each(
@@ -206,7 +225,7 @@ fn tables_that_are_kept_apart_later_refuse_writes() -> Result<()> {
              end$$",
         ],
     )?;
-    let apart = "table \"public.targets\" is distributed by Citus";
+    let apart = "table \"public.targets\" is distributed by Citus apart from the other table of the cache column";
     assert_eq!(citus.states()?, [apart]);
     let (_, message) = refused(
         &mut citus.coordinator,
@@ -214,4 +233,36 @@ fn tables_that_are_kept_apart_later_refuse_writes() -> Result<()> {
     )?;
     assert_eq!(message, apart);
     Ok(())
+}
+
+#[test]
+fn writes_fail_while_one_of_the_tables_has_a_new_shard() -> Result<()> {
+    let Some(mut citus) = start("citus_new_shard", 1)? else {
+        return Ok(());
+    };
+    run_each(&mut citus.coordinator, &TOGETHER)?;
+    run_each(
+        &mut citus.coordinator,
+        &["do $$begin perform undistribute_table('sources'); end$$"],
+    )?;
+    for (write, refusal) in [
+        (
+            "insert into sources values (2, 2, true)",
+            "is distributed by Citus apart from the other table of the cache column",
+        ),
+        (
+            "update targets set has_some = false",
+            "the other table of a cache column of",
+        ),
+    ] {
+        let (_, message) = refused(&mut citus.coordinator, write)?;
+        ensure!(message.contains(refusal), "{message}");
+    }
+    run_each(
+        &mut citus.coordinator,
+        &[
+            "do $$begin perform lockstep.remove_cache_column('targets', 'has_some'); end$$",
+            "update targets set has_some = false",
+        ],
+    )
 }

@@ -143,11 +143,23 @@ errors! {
         "Citus keeps the rows of the table there, and lockstep's triggers are on the shard.",
         "See to it that all servers run and have the files of this version of lockstep.",
     ),
+    ShardsWithoutTriggers { table: String } => (
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("shards of the cache column's tables lack triggers, so rows of \"{table}\" cannot be repaired"),
+        "A value that is written while other sessions write would not be looked at again.",
+        "Call lockstep.attach first, which creates the triggers again.",
+    ),
     NotInstalledOn { trigger: String, table: String } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!("trigger \"{trigger}\" is not one that lockstep installed on \"{table}\""),
         "The definition it names is of another table.",
         "If the table was restored or created again, call lockstep.attach, which installs its own; else drop the trigger.",
+    ),
+    OtherShardGone { table: String } => (
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("the other table of a cache column of \"{table}\" was dropped or has a new shard"),
+        "The shard of a table is a new one after Citus has distributed it again, or no longer does, or has changed how its rows are stored.",
+        "Call lockstep.attach on the coordinator for the schema, which installs the triggers again, or removes the cache column if the table was dropped; else call lockstep.remove_cache_column.",
     ),
     DefinitionMissing { id: i32 } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

@@ -51,8 +51,14 @@ errors! {
     CitusTable { table: String } => (
         ERRCODE_FEATURE_NOT_SUPPORTED,
         format!("table \"{table}\" is distributed by Citus"),
-        "Its rows are on other servers. Only cache columns are kept there, of two tables in one schema that Citus distributes as a whole.",
-        "Distribute the schema, or use tables that are local to one server.",
+        "Its rows are on other servers, where lockstep keeps nothing but cache columns.",
+        "Use tables that Citus does not distribute: select undistribute_table(...), or citus_schema_undistribute(...).",
+    ),
+    CitusApart { table: String } => (
+        ERRCODE_FEATURE_NOT_SUPPORTED,
+        format!("table \"{table}\" is distributed by Citus apart from the other table of the cache column"),
+        "The shards of both must lie on one server wherever Citus moves them: only those of one schema that it distributes as a whole do.",
+        "Distribute the schema: select citus_schema_distribute(...); or keep both tables on one server.",
     ),
     CitusWorker => (
         ERRCODE_FEATURE_NOT_SUPPORTED,

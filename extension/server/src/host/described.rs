@@ -67,13 +67,18 @@ impl Relation {
 
 /// How the names of our triggers begin.
 const OUR_TRIGGERS: &str = "lockstep_";
+/// The only other name, on tables that Citus distributes.
+const OUR_TRIGGER_ON_CITUS: &str = "truncated_by_lockstep";
 
 impl Relation {
     /// No trigger of the table or a partition is in the way of ours: neither an application's with a name like ours, nor one of
     /// ours from before a partition was one.
     pub fn check_trigger_names(&self) -> Result<()> {
-        let is_taken =
-            |it: &InstalledTrigger| it.function.is_none() && it.name.starts_with(OUR_TRIGGERS);
+        let is_ours = |name: &str| {
+            name.starts_with(OUR_TRIGGERS)
+                || self.is_managed_by_citus && name == OUR_TRIGGER_ON_CITUS
+        };
+        let is_taken = |it: &InstalledTrigger| it.function.is_none() && is_ours(&it.name);
         let taken = |table: String, trigger: String| HostError::TriggerName { table, trigger };
         if let Some(other) = self.triggers.iter().find(|it| is_taken(it)) {
             return Err(taken(self.qualified_name(), other.name.clone()).into());
@@ -265,10 +270,13 @@ fn trigger(entry: &Entry) -> Option<InstalledTrigger> {
         return None;
     }
     let kind = entry.get::<i16>(c"tgtype").unwrap_or_default() as u32;
-    let enabled = entry.char(c"tgenabled") != 'D';
+    let state = entry.char(c"tgenabled");
+    let enabled = state != 'D';
     Some(InstalledTrigger {
         name: entry.name(c"tgname"),
         enabled,
+        fires: matches!(state, 'O' | 'A'),
+        kind,
         function: own_function(Oid::from(entry.oid(c"tgfoid"))),
         arguments: arguments(entry.get(c"tgargs").unwrap_or_default()),
         rewrites_updates: enabled && kind & REWRITES == REWRITES,

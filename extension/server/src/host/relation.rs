@@ -78,6 +78,10 @@ pub struct Reference {
 pub struct InstalledTrigger {
     pub name: String,
     pub enabled: bool,
+    /// It fires for what the application writes.
+    pub fires: bool,
+    /// When it fires, as in pg_trigger.tgtype.
+    pub kind: u32,
     /// The name of its function, if it is one of ours.
     pub function: Option<String>,
     pub arguments: Vec<String>,

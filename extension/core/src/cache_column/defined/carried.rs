@@ -4,11 +4,15 @@
 
 use super::definition::Definition;
 use crate::error::{CacheColumnError, HostError, Result};
-use lockstep_server::host::Relation;
+use lockstep_server::host::{Relation, check_have_one_owner};
 use lockstep_server::{shard_of, shards_together, table_of};
+use pgrx::pg_sys::{
+    TRIGGER_TYPE_BEFORE as BEFORE, TRIGGER_TYPE_DELETE as DELETE, TRIGGER_TYPE_INSERT as INSERT,
+    TRIGGER_TYPE_ROW as ROW, TRIGGER_TYPE_UPDATE as UPDATE,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 #[derive(Serialize, Deserialize)]
 struct Carried {
@@ -26,6 +30,8 @@ struct Carried {
 thread_local! {
     /// The definitions that triggers brought to this backend.
     static BROUGHT: RefCell<Vec<Definition>> = const { RefCell::new(Vec::new()) };
+    /// The number of the last one.
+    static LAST: Cell<i32> = const { Cell::new(0) };
 }
 
 impl Definition {
@@ -40,10 +46,12 @@ impl Definition {
             Err(CacheColumnError::DistributedParts { table }.into())
         } else if self.fire_always {
             Err(CacheColumnError::DistributedAlways { table }.into())
-        } else if shards_together(target.oid, source.oid).is_none() {
-            Err(HostError::CitusTable { table }.into())
+        } else if shards_together(target.oid, source.oid).is_none()
+            || target.schema() != source.schema()
+        {
+            Err(HostError::CitusApart { table }.into())
         } else {
-            Ok(())
+            check_have_one_owner(&tables)
         }
     }
 
@@ -95,46 +103,87 @@ impl Definition {
                 && let Some(table) = table_of(shard)
             {
                 let table = Relation::describe(table)?.qualified_name();
-                return Err(HostError::CitusTable { table }.into());
+                return Err(HostError::CitusApart { table }.into());
             }
         }
         Ok(())
     }
 
-    /// Whether each of its tables, as far as they exist, has a trigger of ours with this argument. Anyone can write an argument for
-    /// a trigger on a table of their own; that both tables have it shows that their owners agree.
-    pub(crate) fn is_agreed_by_tables(&self, argument: &str) -> bool {
-        let mut tables = [self.target, self.source]
-            .into_iter()
-            .filter_map(|table| Relation::describe(table).ok());
-        tables.all(|table| {
-            let mut triggers = table.triggers().iter().filter(|it| it.function.is_some());
-            triggers.any(|it| it.arguments.iter().any(|it| it == argument))
-        })
+    /// The tables that it names, as far as they exist.
+    fn tables(&self) -> impl Iterator<Item = Relation> {
+        let tables = [self.target, self.source].into_iter();
+        tables.filter_map(|table| Relation::describe(table).ok())
     }
 
-    /// Keeps a carried definition in this backend; returns its number here, below zero, by which it is loaded.
+    /// The one of its tables that exists, if the other does not.
+    pub(crate) fn remaining_table(&self) -> Option<Relation> {
+        let mut tables = self.tables();
+        let first = tables.next()?;
+        match tables.next() {
+            Some(_) => None,
+            None => Some(first),
+        }
+    }
+
+    /// Whether both tables have the triggers of this argument that each definition has. Anyone can write an argument for a trigger on
+    /// a table of their own, or of others with the privilege for it. So the tables must also be ones that could have the definition:
+    /// in one schema and with one owner, as whom it reads the source and writes the target.
+    pub(crate) fn is_agreed_by_tables(&self, argument: &str) -> bool {
+        let [Ok(target), Ok(source)] = [self.target, self.source].map(Relation::describe) else {
+            return false;
+        };
+        let has = |table: &Relation, function: &str, kind: u32| {
+            table.triggers().iter().any(|it| {
+                it.function.as_deref() == Some(function)
+                    && it.kind == kind
+                    && it.fires
+                    && it.arguments.iter().any(|it| it == argument)
+            })
+        };
+        target.owner == source.owner
+            && target.schema() == source.schema()
+            && has(&target, "set_false_on_insert", ROW | BEFORE | INSERT)
+            && has(&source, "note_changed", ROW | INSERT | DELETE | UPDATE)
+    }
+
+    /// Keeps a carried definition in this backend; returns its number here, below zero, by which it is known.
     pub(crate) fn bring(mut self) -> i32 {
-        BROUGHT.with_borrow_mut(|brought| {
-            let number = |place: usize| -1 - place as i32;
-            let key = |it: &Self| (it.target, it.source, it.target_column.clone());
-            let found = brought.iter().position(|it| {
-                key(it) == key(&self)
+        let known = BROUGHT.with_borrow(|brought| {
+            let is_same = |it: &&Self| {
+                (it.target, it.source) == (self.target, self.source)
+                    && it.target_column == self.target_column
                     && it.key_column == self.key_column
                     && it.matches == self.matches
-            });
-            let place = found.unwrap_or(brought.len());
-            self.id = number(place);
-            if found.is_none() {
-                brought.push(self);
-            }
-            number(place)
-        })
+            };
+            brought.iter().find(is_same).map(|it| it.id)
+        });
+        if let Some(known) = known {
+            return known;
+        }
+        Self::forget_gone();
+        // No number is given twice, as things are remembered by it.
+        let number = LAST.get() - 1;
+        LAST.set(number);
+        self.id = number;
+        BROUGHT.with_borrow_mut(|brought| brought.push(self));
+        number
+    }
+
+    /// Forgets definitions whose tables are gone, as after a move of their shards; only when there are many, as it takes time.
+    fn forget_gone() {
+        /// Those of a hundred schemas.
+        const MANY: usize = 256;
+        let count = BROUGHT.with_borrow(Vec::len);
+        if count == 0 || !count.is_multiple_of(MANY) {
+            return;
+        }
+        let mut here = BROUGHT.with_borrow(Vec::clone);
+        here.retain(|it| it.tables().next().is_some());
+        BROUGHT.set(here);
     }
 
     /// The definition with that number of this backend.
     pub(super) fn brought(number: i32) -> Option<Self> {
-        let place = usize::try_from(-1 - number).ok()?;
-        BROUGHT.with_borrow(|brought| brought.get(place).cloned())
+        BROUGHT.with_borrow(|brought| brought.iter().find(|it| it.id == number).cloned())
     }
 }

@@ -49,11 +49,16 @@ kept! {
 }
 
 impl Definition {
+    /// Reads one definition, or finds it among those that triggers brought.
+    pub(crate) fn known(id: i32) -> Result<Self> {
+        match Self::brought(id) {
+            Some(brought) => Ok(brought),
+            None => Self::load(id),
+        }
+    }
+
     /// Reads one definition, regardless of the transaction's snapshot.
     pub(crate) fn load(id: i32) -> Result<Self> {
-        if let Some(brought) = Self::brought(id) {
-            return Ok(brought);
-        }
         BY_ID
             .with(|query| Self::select(query, &id.to_string()))?
             .into_iter()

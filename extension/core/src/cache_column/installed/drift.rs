@@ -1,8 +1,8 @@
 //! Wrong cache column values: finding and repairing them.
 
 use super::builtin::builtin_of;
-use super::state::examine;
-use crate::cache_column::defined::{Definition, Resolved};
+use super::state::{State, examine};
+use crate::cache_column::defined::{Definition, Flaw, Resolved};
 use crate::cache_column::kept::{Walk, repair_all};
 use crate::error::{CacheColumnError, Error, OrRaise, Result, required};
 use lockstep_server::host::{Relation, are_read_at_once, change, check_is_owner, check_may};
@@ -82,7 +82,23 @@ fn repair_cache_column(
     let definition = Definition::of_column(table.oid, column)
         .and_then(|found| found.ok_or_else(|| not_defined(&table, column)))
         .or_raise();
+    check_shards_have_triggers(&definition, &table).or_raise();
     repair_all(definition.id, max_rows).or_raise() as i64
+}
+
+/// Without them nobody looks whether a value that is written is still right.
+fn check_shards_have_triggers(definition: &Definition, table: &Relation) -> Result<()> {
+    if table.is_distributed()
+        && let State::Mendable(work) = examine(definition)?
+        && work
+            .flawed
+            .iter()
+            .any(|(_, flaw)| *flaw == Flaw::MissingOnShard)
+    {
+        let table = table.qualified_name();
+        return Err(CacheColumnError::ShardsWithoutTriggers { table }.into());
+    }
+    Ok(())
 }
 
 type Standing = (String, String, Option<i64>);

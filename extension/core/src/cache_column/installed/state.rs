@@ -4,13 +4,14 @@ use super::shards::OnShards;
 use crate::cache_column::defined::{
     Definition, Flaw, Installed, Resolved, Trigger, installed_on, row_triggers, shared_triggers,
 };
-use crate::error::{Error, HostError, OrRaise, Result, required};
+use crate::error::{CacheColumnError, Error, HostError, OrRaise, Result, required};
 use lockstep_server::host::{Part, Relation};
 use lockstep_server::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-/// The state of a definition as text, `active` if nothing is wrong. Takes no lock that could wait.
+/// The state of a definition as text, `active` if nothing is wrong. Takes no lock that could wait, except on tables
+/// that Citus distributes.
 #[pg_extern(sql = r#"
 create function lockstep_internal.cache_column_state(definition integer)
 returns text stable language c set search_path = pg_catalog, pg_temp
@@ -92,9 +93,10 @@ pub(super) fn examine(definition: &Definition) -> Result<State> {
     if let Err(error) = resolved.check_is_here() {
         return Ok(State::Unfit(error.message()));
     }
-    let is_distributed = resolved.is_distributed();
     let work = match work(resolved) {
-        Err(error) if is_distributed => return Ok(State::Unfit(error.message())),
+        Err(error) if matches!(error.topic(), Some(CacheColumnError::ShardsNotSeen { .. })) => {
+            return Ok(State::Unfit(error.message()));
+        }
         work => work?,
     };
     if !work.flawed.is_empty()

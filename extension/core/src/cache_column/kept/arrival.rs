@@ -38,7 +38,7 @@ fn target_column(trigger: &PgTrigger) -> Result<Rc<str>> {
 #[cold]
 fn learn_target_column(trigger: &PgTrigger) -> Result<Rc<str>> {
     // Only the target is needed, so that its rows can be written after the source is gone.
-    let definition = Definition::load(definition_argument(trigger)?)?;
+    let definition = Definition::known(definition_argument(trigger)?)?;
     let target = Relation::describe(definition.target)?;
     let table = table_fired_on(trigger, &target)?;
     Ok(Rc::from(

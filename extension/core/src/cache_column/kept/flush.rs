@@ -45,9 +45,6 @@ pub(super) fn flush() -> Result<()> {
 pub(super) fn repair(keeper: Rc<Keeper>, mut keys: Vec<i64>) -> usize {
     keys.sort_unstable();
     keys.dedup();
-    if keeper.resolved.is_distributed() {
-        return keeper.look_on_shards(&Keys::new(keys));
-    }
     flush_target(&[Part {
         keeper,
         gained: Vec::new(),

@@ -31,8 +31,10 @@ pub(super) struct Keeper {
     set_true_in_order: Statement,
     /// Whether any row between two keys has the value true.
     any_true_between: Statement,
-    /// Writes another value, so that the guard on the shard sets the right one.
-    alter: Statement,
+    /// On tables that Citus distributes. Locks the target rows in key order.
+    lock_on_shard: Statement,
+    /// Sets the column for all given keys where it is not false, or not true, yet.
+    set_on_shard: [Statement; 2],
 }
 
 /// The steps of a flush, for one key (`id = $1`) or many (`id = any ($1)`).
@@ -205,19 +207,37 @@ impl Keeper {
                 &[pg_sys::INT8OID; 2],
                 &key_columns,
             ),
-            alter: Statement::planned_anew(
-                &format!("update {target} t set {column} = (t.{column} is not true) where {of_keys}"),
+            lock_on_shard: Statement::planned_anew(
+                &format!("select t.{id} from {target} t where {of_keys} order by t.{id} for no key update"),
                 &[pg_sys::INT8ARRAYOID],
             ),
+            set_on_shard: [false, true].map(|value| {
+                Statement::planned_anew(
+                    &format!("update {target} t set {column} = {value} where {of_keys} and t.{column} is not {value}"),
+                    &[pg_sys::INT8ARRAYOID],
+                )
+            }),
             resolved,
         }
     }
 
-    /// Makes the servers where the shards are look at these rows. What this server sees of them may be old.
-    pub(super) fn look_on_shards(&self, keys: &Keys) -> usize {
-        let keys = keys_argument(keys.as_slice());
-        let write = || connected(|| self.alter.run_seeing(View::Own, &[keys]));
-        as_owner(self.target_owner, write) as usize
+    /// Sets the column of rows that Citus keeps to what it must be for what this server has seen, which may be old by now: then the
+    /// guard on the shard sets it right. The rows are locked in key order first, as flushes lock them there.
+    pub(super) fn set_on_shards(&self, become_false: &Keys, become_true: &Keys) -> usize {
+        let all = Keys::new([become_false.as_slice(), become_true.as_slice()].concat());
+        as_owner(self.target_owner, || {
+            connected(|| {
+                let lock = &self.lock_on_shard;
+                lock.rows(View::Own, &[keys_argument(all.as_slice())], |_| ());
+                let values = [become_false, become_true].into_iter();
+                let sets = values.zip(&self.set_on_shard);
+                sets.filter(|(keys, _)| !keys.is_empty())
+                    .map(|(keys, set)| {
+                        set.run_seeing(View::Own, &[keys_argument(keys.as_slice())]) as usize
+                    })
+                    .sum()
+            })
+        })
     }
 
     fn statements(&self, keys: &Keys) -> &Statements {
@@ -350,7 +370,7 @@ pub(super) fn keeper(definition: i32) -> Result<Rc<Keeper>> {
 #[cold]
 fn learn_keeper(definition: i32) -> Result<Rc<Keeper>> {
     let generation = host::generation();
-    let definition = Definition::load(definition)?;
+    let definition = Definition::known(definition)?;
     host::watch(Oid::from(definition.target));
     host::watch(Oid::from(definition.source));
     Ok(Rc::new(Keeper::new(definition.resolve()?, generation)))

@@ -5,6 +5,7 @@ use crate::error::{CacheColumnError, Error, Result, ServerError};
 use lockstep_server::host::{self, Relation};
 use lockstep_server::row::arguments;
 use lockstep_server::shard_of;
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::PgTrigger;
 
 /// The table a trigger fired on: `whole`, or one of its partitions, whose columns can have other numbers.
@@ -40,7 +41,12 @@ pub(super) fn check_is_row_trigger(trigger: &PgTrigger) -> Result<()> {
 
 /// The numbers of the definitions in the trigger's arguments.
 pub(super) fn definition_arguments(trigger: &PgTrigger) -> Result<Vec<i32>> {
-    let definitions = arguments(trigger).map(|it| it.parse().or_else(|_| carried(trigger, &it)));
+    let definitions = arguments(trigger).map(|argument| match argument.parse() {
+        Ok(definition @ 1..) => Ok(definition),
+        // The numbers below are for carried definitions, which are nobody's to name.
+        Ok(_) => Err(bad_argument(argument)),
+        Err(_) => carried(trigger, &argument),
+    });
     match definitions.collect::<Result<Vec<i32>>>()? {
         none if none.is_empty() => Err(bad_argument("")),
         definitions => Ok(definitions),
@@ -70,9 +76,20 @@ pub(super) fn carried_in(
 ) -> Result<Definition> {
     let definition =
         Definition::carried_in(argument, table).ok_or_else(|| bad_argument(argument))?;
+    let table = fired_on(trigger)?;
+    if ![definition.target, definition.source].contains(&table.oid) {
+        return Err(not_installed_on(trigger, &table));
+    }
+    // Before anything is learned about them.
+    host::watch(Oid::from(definition.target));
+    host::watch(Oid::from(definition.source));
+    if definition.remaining_table().is_some() {
+        let table = table.qualified_name();
+        return Err(CacheColumnError::OtherShardGone { table }.into());
+    }
     match definition.is_agreed_by_tables(argument) {
         true => Ok(definition),
-        false => Err(not_installed_on(trigger, &fired_on(trigger)?)),
+        false => Err(not_installed_on(trigger, &table)),
     }
 }
 

@@ -40,7 +40,7 @@ fn note_arrived<'a>(
         // If this is the target, the source is gone and no row has a match any more; new rows have already been set to false.
         Err(error) if matches!(error.topic(), Some(HostError::NoSuchTable { .. })) => {
             let definition = definition_argument(trigger)
-                .and_then(Definition::load)
+                .and_then(Definition::known)
                 .or_raise();
             part_fired_on(trigger, definition.target).or_raise();
             return Ok(None);
@@ -101,7 +101,7 @@ impl Noting {
                     if side == Side::Source
                         && matches!(error.topic(), Some(HostError::NoSuchTable { .. })) =>
                 {
-                    part_fired_on(trigger, Definition::load(definition)?.source)?;
+                    part_fired_on(trigger, Definition::known(definition)?.source)?;
                 }
                 noting => learned.push(noting?),
             }

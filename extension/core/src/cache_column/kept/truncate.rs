@@ -7,6 +7,7 @@ use crate::error::{HostError, OrRaise, Result, ServerError};
 use lockstep_server::host::{Relation, change};
 use lockstep_server::row::arguments;
 use lockstep_server::{shard_of, table_of};
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 
@@ -20,30 +21,36 @@ fn flush_truncated<'a>(
     let table = trigger.relid().map_err(ServerError::catalog).or_raise();
     match arguments(trigger).next() {
         None => look_at_targets_of(table.to_u32()).or_raise(),
-        Some(_) => clear_targets_of(trigger, table.to_u32()).or_raise(),
+        Some(_) => clear_targets_of(trigger, table).or_raise(),
     }
     Ok(None)
 }
 
 /// On a table that Citus distributes: it has truncated the shards, so no target has a match.
-fn clear_targets_of(trigger: &PgTrigger, table: u32) -> Result<()> {
+fn clear_targets_of(trigger: &PgTrigger, table: Oid) -> Result<()> {
+    let event = trigger.event();
+    if !event.fired_by_truncate() || !event.fired_after() {
+        return Err(not_installed_on(
+            trigger,
+            &Relation::describe(table.to_u32())?,
+        ));
+    }
     for argument in arguments(trigger) {
         let on_shards = Definition::carried_in(&argument, shard_of);
-        if on_shards.is_some_and(|it| it.source == table) {
+        if on_shards.is_some_and(|it| it.source == table.to_u32()) {
             // A copy on a shard that was moved; this trigger fires on the whole table as well.
             continue;
         }
         let definition = carried_in(trigger, &argument, table_of)?;
-        if definition.source != table {
-            return Err(not_installed_on(trigger, &Relation::describe(table)?));
+        if definition.source != table.to_u32() {
+            let table = Relation::describe(table.to_u32())?;
+            return Err(not_installed_on(trigger, &table));
         }
-        // Otherwise it was dropped.
-        if let Ok(target) = Relation::describe(definition.target) {
-            let (target, owner) = (target.qualified_name(), target.owner);
-            let column = quote_identifier(&definition.target_column);
-            let clear = format!("update {target} set {column} = false where {column} is not false");
-            change(owner, &clear)?;
-        }
+        let target = Relation::describe(definition.target)?;
+        let (target, owner) = (target.qualified_name(), target.owner);
+        let column = quote_identifier(&definition.target_column);
+        let clear = format!("update {target} set {column} = false where {column} is not false");
+        change(owner, &clear)?;
     }
     Ok(())
 }

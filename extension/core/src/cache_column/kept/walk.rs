@@ -2,7 +2,7 @@
 //! role needs to be allowed to read both, and memory does not grow with the tables.
 
 use super::flush::repair;
-use super::keeper::{Keeper, keeper};
+use super::keeper::{Keeper, Keys, keeper};
 use crate::cache_column::defined::{Definition, Resolved};
 use crate::error::Result;
 use lockstep_server::host::{Known, Part};
@@ -143,8 +143,17 @@ impl Walk {
         let mut from = Some(first);
         while let Some(first) = from.filter(|_| written < most) {
             let (wrong, next) = self.step(View::Newest, first, last);
-            let keys = wrong.into_iter().map(|wrong| wrong.key);
-            written += repair(Rc::clone(keeper), keys.take(most - written).collect());
+            let wrong = wrong.into_iter().take(most - written);
+            written += match keeper.resolved.is_distributed() {
+                true => {
+                    let (become_true, become_false): (Vec<_>, Vec<_>) =
+                        wrong.partition(|wrong| wrong.actual);
+                    let keys =
+                        |rows: Vec<Wrong>| Keys::new(rows.iter().map(|row| row.key).collect());
+                    keeper.set_on_shards(&keys(become_false), &keys(become_true))
+                }
+                false => repair(Rc::clone(keeper), wrong.map(|wrong| wrong.key).collect()),
+            };
             from = next;
         }
         written
