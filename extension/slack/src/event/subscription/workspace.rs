@@ -307,7 +307,7 @@ impl Request {
         let Some(organization) = self.organization.as_deref() else {
             return Ok(own);
         };
-        let all = subscription::list(schema, Some(project), Some(organization), None)?.into_iter();
+        let all = subscription::list(schema, Some(project), Some(organization))?.into_iter();
         let of_organization = all.filter(|it| it.is_of_workspace(&self.by.workspace));
         Ok(own.saturating_add_unsigned(of_organization.count() as u64))
     }
