@@ -1,149 +1,22 @@
-//! Channels that follow projects without being those of the project's integration: `/gitlab subscribe group/project #channel`.
+//! What somebody typed: a project, a channel, events and conditions.
 
 use serde_json::{Map, Value, json};
-use tokio_postgres::error::SqlState;
 
-use super::given::{Answering, Command, Given};
-use super::state::App;
+use crate::command::given::Given;
 use crate::database::{Choice, EVENTS};
-use crate::error::Error;
-use crate::followed;
-use crate::slack::{Reply, code, shorten, unescape};
-
-pub(super) const SUBSCRIBE: Command = Command {
-    name: "subscribe",
-    usage: "subscribe group/project #channel` lets a channel follow a project; add events, such as `push, pipeline`, for others than the default, conditions, such as `branches=main,release/*`, and `default` for the default again",
-    run: subscribe,
-};
-
-pub(super) const UNSUBSCRIBE: Command = Command {
-    name: "unsubscribe",
-    usage: "unsubscribe group/project #channel` ends that",
-    run: unsubscribe,
-};
-
-pub(super) const LIST: Command = Command {
-    name: "subscriptions",
-    usage: "subscriptions` lists what channels of this workspace follow",
-    run: list,
-};
-
-/// This many are listed.
-const MOST: i32 = 50;
-
-fn subscribe<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
-    Box::pin(async move {
-        let slash = given.slash.command.as_str();
-        let Some(asked) = Asked::of(given) else {
-            return Ok(Reply::new(usage(slash)));
-        };
-        let choice = match asked.choice() {
-            Ok(choice) => choice,
-            Err(wrong) => return Ok(Reply::new(wrong.text())),
-        };
-        let user = given.slash.user.as_str();
-        let tenant = given.slash.owner.tenant();
-        let subscribed =
-            app.database
-                .subscribe(tenant, user, asked.project, asked.channel, choice.as_ref());
-        let it = match subscribed.await {
-            Ok(it) => it,
-            Err(error) => return invalid(error, &asked, slash),
-        };
-        let what = match it.outcome.as_str() {
-            "subscribed" => "now follows",
-            "changed" => "still follows",
-            "unchanged" => "already follows",
-            refusal => return Ok(refused(refusal, &asked, slash)),
-        };
-        let (channel, path) = (followed::channel(&it.channel), shown(&it.path));
-        Ok(Reply::new(format!(
-            ":white_check_mark: {channel} {what} {path}: {}.\nEverybody in the channel sees these events, whoever may see the project in GitLab.",
-            followed::events(&it.events, &it.routes)
-        )))
-    })
-}
-
-fn unsubscribe<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
-    Box::pin(async move {
-        let slash = given.slash.command.as_str();
-        let Some(asked) = Asked::of(given).filter(Asked::is_plain) else {
-            return Ok(Reply::new(usage(slash)));
-        };
-        let user = given.slash.user.as_str();
-        let tenant = given.slash.owner.tenant();
-        let is_manager = app.managers.contains(user);
-        let end = |channel| {
-            let project = asked.project;
-            app.database
-                .unsubscribe(tenant, user, project, channel, is_manager)
-        };
-        let mut it = match end(asked.channel).await {
-            Ok(it) => it,
-            Err(error) => return invalid(error, &asked, slash),
-        };
-        // Before the first message the database does not know that the name of this channel is the same.
-        if let Some(name) = asked
-            .name
-            .as_deref()
-            .filter(|_| it.outcome != "not_allowed")
-        {
-            match end(name).await {
-                Ok(other) if other.outcome == "not_subscribed" => {}
-                Ok(other) => it = other,
-                // Slack has words for conversations without a name.
-                Err(error) if error.has_code(&SqlState::INVALID_PARAMETER_VALUE) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        match it.outcome.as_str() {
-            "unsubscribed" => Ok(Reply::new(format!(
-                ":white_check_mark: {} no longer follows {}.",
-                followed::channel(&it.channel),
-                shown(&it.path)
-            ))),
-            "not_allowed" => Ok(Reply::new(
-                ":no_entry: Only who subscribed the channel, maintainers of the project with a linked GitLab account, and managers of the app end a subscription.",
-            )),
-            refusal => Ok(refused(refusal, &asked, slash)),
-        }
-    })
-}
-
-fn list<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
-    Box::pin(async move {
-        let slash = given.slash.command.as_str();
-        let tenant = given.slash.owner.tenant();
-        let found = app.database.subscriptions(tenant, MOST + 1).await?;
-        if found.is_empty() {
-            return Ok(Reply::new(format!(
-                "No channel of this workspace follows a project by a subscription.\n{}",
-                usage(slash)
-            )));
-        }
-        let shown = &found[..found.len().min(MOST as usize)];
-        let more = match found.len() > shown.len() {
-            true => "… and more\n",
-            false => "",
-        };
-        Ok(Reply::new(format!(
-            "*Followed by channels of this workspace*\n{}{more}",
-            followed::lines(shown)
-        )))
-    })
-}
+use crate::slack::{code, shorten, unescape};
 
 /// The words of a command.
 #[derive(Debug, PartialEq, Eq)]
-struct Asked<'a> {
-    project: &'a str,
-    channel: &'a str,
+pub(super) struct Asked<'a> {
+    pub(super) project: &'a str,
+    pub(super) channel: &'a str,
     /// With its #, if it is the channel in which the command was typed.
-    name: Option<String>,
+    pub(super) name: Option<String>,
     /// As they were typed.
-    events: Vec<&'a str>,
+    pub(super) events: Vec<&'a str>,
     /// `name=value`.
-    conditions: Vec<&'a str>,
+    pub(super) conditions: Vec<&'a str>,
 }
 
 /// What an event must fulfil, as in an integration's routes: one of these values,
@@ -163,7 +36,7 @@ const FLAGS: [&str; 3] = ["drafts", "tags", "child_pipelines"];
 
 /// A word that is none of those that are known.
 #[derive(Debug, PartialEq, Eq)]
-enum Wrong<'a> {
+pub(super) enum Wrong<'a> {
     Event(&'a str),
     Condition(&'a str),
     Flag(&'a str),
@@ -172,7 +45,7 @@ enum Wrong<'a> {
 }
 
 impl Wrong<'_> {
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let shown = |word: &str| code(&shorten(word, 50));
         match self {
             Self::Event(word) => {
@@ -201,7 +74,7 @@ impl Wrong<'_> {
 impl<'a> Asked<'a> {
     /// `subscribe group/project`, or `group/project subscribe`; without a channel, the one in which it was typed. None if a word is
     /// missing.
-    fn of(given: &'a Given) -> Option<Self> {
+    pub(super) fn of(given: &'a Given) -> Option<Self> {
         let words = given.rest.split_whitespace().flat_map(split);
         let mut words = words.filter(|word| !word.is_empty());
         let project = match given.alias.as_deref() {
@@ -233,12 +106,12 @@ impl<'a> Asked<'a> {
         })
     }
 
-    fn is_plain(&self) -> bool {
+    pub(super) fn is_plain(&self) -> bool {
         self.events.is_empty() && self.conditions.is_empty()
     }
 
     /// What the channel is to get from now on; None if that stays as it is. Or the first word that is unknown.
-    fn choice(&self) -> Result<Option<Choice<'static>>, Wrong<'a>> {
+    pub(super) fn choice(&self) -> Result<Option<Choice<'static>>, Wrong<'a>> {
         if self.is_plain() {
             return Ok(None);
         }
@@ -318,51 +191,6 @@ fn channel_of(word: &str) -> Option<&str> {
     let is_id = |letter: u8| letter.is_ascii_uppercase() || letter.is_ascii_digit();
     let is_id = word.starts_with(['C', 'G']) && word.len() > 1 && word.bytes().all(is_id);
     (is_id || word.starts_with('#')).then_some(word)
-}
-
-/// What the database refuses, in words for the user.
-fn refused(outcome: &str, asked: &Asked, slash: &str) -> Reply {
-    let (project, channel) = (shown(asked.project), followed::channel(asked.channel));
-    let list = code(&format!("{slash} subscriptions"));
-    Reply::new(match outcome {
-        "not_linked" => {
-            ":link: Link your GitLab account to Slack first: in GitLab, User settings, Integration accounts.".to_owned()
-        }
-        "not_allowed" => format!(
-            ":no_entry: There is no project {project} that you maintain. Check the path, or ask a maintainer of the project."
-        ),
-        "not_subscribed" => format!(
-            ":grey_question: {channel} does not follow {project}. {list} lists what channels follow."
-        ),
-        "too_many" => format!(
-            ":no_entry: Ten channels of this workspace follow {project} already. {list} lists them."
-        ),
-        "not_installed" => "The app is not installed in this workspace any more.".to_owned(),
-        other => format!(":no_entry: The database refused it: {}.", code(other)),
-    })
-}
-
-/// A channel or an event that is none, or a value of a condition that is too long: nothing else that is given can be invalid.
-fn invalid(error: Error, asked: &Asked, slash: &str) -> Result<Reply, Error> {
-    if !error.has_code(&SqlState::INVALID_PARAMETER_VALUE) {
-        return Err(error);
-    }
-    Ok(Reply::new(format!(
-        "{} is not a channel, not every event is one of a project, or a condition is too long.\n{}",
-        followed::channel(asked.channel),
-        usage(slash)
-    )))
-}
-
-fn shown(path: &str) -> String {
-    code(&shorten(path, 200))
-}
-
-fn usage(slash: &str) -> String {
-    format!(
-        "For example {}. Without a channel it is the one in which you type it; a conversation cannot follow a project.",
-        code(&format!("{slash} subscribe group/project #channel"))
-    )
 }
 
 #[cfg(test)]
