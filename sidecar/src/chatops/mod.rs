@@ -1,7 +1,7 @@
 //! The slash command `/chatops`: flags, deployments and backfills of several databases, from Slack. Its text is split into words
 //! and parsed like a command line ([`arguments`]). [`guard`] decides who may do what where. Changes are made by functions in the
 //! [`environment`]'s database, once however often the command is delivered (flags in agreement with other environments), and
-//! reported in the channel and to the group that owns the flag ([`announce`]). A new command is a file in [`answer`], and a line there and in
+//! reported in the channel and to the group that owns the flag ([`announce`]). A new command is a file in [`mod@answer`], and a line there and in
 //! [`arguments`].
 
 mod announce;

@@ -3,7 +3,7 @@
 //! The data flow: an event is parsed ([`mod@read`]); its project and the groups above are looked up in the application's tables
 //! ([`tables`]); the recipients are determined ([`mod@recipients`]) from the settings ([`settings`]) and from what people have chosen
 //! ([`person`]), and from the channels that follow the project ([`subscription`]); then event and deliveries are written ([`mod@written`]). Everything is set-based over a batch ([`publish`], [`batch`]). [`mod@explain`] does all but
-//! writing; [`trial`] sends a test message, [`reminder`] a list of what waits. [`quiet`] says where nobody is notified by the time that a delivery has its turn.
+//! writing; [`trial`] sends a test message, [`reminder`] a list of what waits. [`mod@quiet`] says where nobody is notified by the time that a delivery has its turn.
 
 mod batch;
 mod explain;
