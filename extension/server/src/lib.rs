@@ -56,7 +56,7 @@ pub use session::{
 pub use shard::{distributes_schema, on_server_of, shard_of, shards_together, table_of};
 pub use statement::{
     Answer, OwnStatement, Statement, Target, View, commit, connected, datum, is_atomic, jsonb_text,
-    keys_argument, nullable, with_snapshot,
+    jsonb_typeof, keys_argument, nullable, with_snapshot,
 };
 pub use subtransaction::{Failure, attempt, attempt_catching};
 pub use transaction::AtEnd;

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use postgres::Client;
+use serde_json::{Value, json};
 
 use super::{refused, run_each, start};
 
@@ -43,11 +44,11 @@ fn a_forged_definition_changes_and_shows_nothing_of_others() -> Result<()> {
             "insert into mallory.projects values (1, false)",
         ),
     ] {
-        let argument = format!(
-            "{{\"definition\": 1, \"target\": {}, \"column\": \"has_external_wiki\", \"source\": {}, \"key\": \"project_id\", \"match\": {{\"active\": true}}}}",
-            shard(client, &format!("{target}.{projects}"))?,
-            shard(client, &format!("{source}.{integrations}"))?,
+        let (target, source) = (
+            format!("{target}.{projects}"),
+            format!("{source}.{integrations}"),
         );
+        let argument = definition(client, 1, &target, "has_external_wiki", &source)?;
         let forge = format!(
             "create trigger forged after insert on mallory.{on} for each row execute function lockstep_internal.{function}('{argument}')"
         );
@@ -64,10 +65,26 @@ fn a_forged_definition_changes_and_shows_nothing_of_others() -> Result<()> {
     Ok(())
 }
 
-/// The number of a table's shard.
-fn shard(client: &mut Client, table: &str) -> Result<i64> {
-    let query = "select shardid from pg_dist_shard where logicalrelid = $1::text::regclass";
-    Ok(client.query_one(query, &[&table])?.get(0))
+/// The argument of a trigger that claims a column of the target follows the source.
+fn definition(
+    client: &mut Client,
+    number: i32,
+    target: &str,
+    column: &str,
+    source: &str,
+) -> Result<Value> {
+    let mut shard = |table: &str| -> Result<i64> {
+        let query = "select shardid from pg_dist_shard where logicalrelid = $1::text::regclass";
+        Ok(client.query_one(query, &[&table])?.get(0))
+    };
+    Ok(json!({
+        "definition": number,
+        "target": shard(target)?,
+        "column": column,
+        "source": shard(source)?,
+        "key": "project_id",
+        "match": { "active": true },
+    }))
 }
 
 #[test]
@@ -102,11 +119,8 @@ fn the_privilege_to_create_triggers_is_not_the_owner_s_agreement() -> Result<()>
             "insert into tenant.my_projects values (1, false)",
         ),
     ] {
-        let argument = format!(
-            "{{\"definition\": 9, \"target\": {}, \"column\": \"archived\", \"source\": {}, \"key\": \"project_id\", \"match\": {{\"active\": true}}}}",
-            shard(client, &format!("tenant.{target}"))?,
-            shard(client, &format!("tenant.{source}"))?,
-        );
+        let (on_target, on_source) = (format!("tenant.{target}"), format!("tenant.{source}"));
+        let argument = definition(client, 9, &on_target, "archived", &on_source)?;
         let forge = |name: &str, event: &str, table: &str, function: &str| {
             format!(
                 "create trigger {name} {event} on tenant.{table} for each row execute function lockstep_internal.{function}('{argument}')"

@@ -13,6 +13,7 @@ mod resolver;
 mod shared;
 mod signed;
 mod silent;
+mod stop;
 mod token;
 mod trouble;
 mod unread;

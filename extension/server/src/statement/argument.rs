@@ -4,6 +4,7 @@
 
 use pgrx::pg_sys::{self, Datum};
 use pgrx::{AnyElement, IntoDatum};
+use serde_json::Value;
 use std::ffi::{CStr, c_char};
 
 /// A value as an argument of its type. The OID of nothing is null to pgrx, and 0 to PostgreSQL.
@@ -54,4 +55,16 @@ pub fn jsonb_text(value: &AnyElement) -> Option<String> {
         pgrx::direct_function_call::<&CStr>(pg_sys::jsonb_out, &arguments)
     };
     text.map(|text| text.to_string_lossy().into_owned())
+}
+
+/// What `jsonb_typeof` returns for it.
+pub fn jsonb_typeof(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
 }

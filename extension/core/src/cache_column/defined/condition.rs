@@ -2,7 +2,9 @@
 
 use crate::error::{CacheColumnError, Result};
 use lockstep_server::host::{Column, Relation};
-use lockstep_server::{Statement, attempt, connected, with_catalog_path, with_settings};
+use lockstep_server::{
+    Statement, attempt, connected, jsonb_typeof, with_catalog_path, with_settings,
+};
 use pgrx::spi::quote_literal;
 use serde_json::{Map, Value};
 use std::ffi::CStr;
@@ -69,7 +71,7 @@ pub(super) fn conditions(matches: &Value, source: &Relation) -> Result<Vec<Condi
         Value::Object(matches) => matches,
         other => {
             return Err(CacheColumnError::MatchNotObject {
-                actual: json_type(other),
+                actual: jsonb_typeof(other),
             }
             .into());
         }
@@ -107,7 +109,7 @@ fn condition(name: &str, value: &Value, source: &Relation) -> Result<Condition> 
         return Err(CacheColumnError::ConstantType {
             column: name.to_owned(),
             expected: column.type_name,
-            actual: json_type(value).to_owned(),
+            actual: jsonb_typeof(value).to_owned(),
         }
         .into());
     }
@@ -158,16 +160,5 @@ fn canonical(column: &Column, constant: &str) -> Result<String> {
             message: failure.message,
         }
         .into()),
-    }
-}
-
-fn json_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
     }
 }

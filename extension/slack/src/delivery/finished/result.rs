@@ -1,6 +1,7 @@
 //! A sender's report about a delivery.
 
 use crate::error::{DeliveryError, Result};
+use lockstep_server::jsonb_typeof;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -61,7 +62,7 @@ impl Given {
     pub(super) fn all(results: Value) -> Result<Vec<Self>> {
         let Value::Array(results) = results else {
             return Err(DeliveryError::NotAnArray {
-                actual: kind(&results),
+                actual: jsonb_typeof(&results),
             }
             .into());
         };
@@ -128,16 +129,5 @@ fn cut(text: String) -> String {
     match text.char_indices().nth(MOST_CHARACTERS) {
         Some((end, _)) => text[..end].to_owned(),
         None => text,
-    }
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
     }
 }
