@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::database::{Follower, Subscription};
+use crate::route::written;
 use crate::slack::{advice, code, escape, shorten};
 
 /// A path may have thousands of characters.
@@ -72,18 +73,7 @@ pub(crate) fn events(events: &[&str], routes: &Value) -> String {
 
 /// As they are typed: `branches=main,release/*`.
 fn conditions(route: &Value) -> String {
-    let texts = |value: &Value| match value {
-        Value::Array(list) => {
-            let texts: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
-            texts.join(",")
-        }
-        other => other.to_string(),
-    };
-    let fields = route.as_object().into_iter().flatten();
-    let words: Vec<String> = fields
-        .map(|(name, value)| format!("{name}={}", texts(value)))
-        .collect();
-    code(&shorten(&words.join(" "), LONGEST))
+    code(&shorten(&written(route), LONGEST))
 }
 
 fn line(it: &Subscription) -> String {
@@ -150,9 +140,9 @@ mod tests {
         assert_eq!(shown(json!([])), "pushes, issues");
         assert_eq!(
             shown(
-                json!([{"branches": ["main", "release/*"], "drafts": false}, {"labels": ["<bug>"]}])
+                json!([{"branches": ["main", "release/*"], "drafts": false, "events": ["push"]}, {"labels": ["<bug>", "help wanted"]}])
             ),
-            "pushes, issues; if `branches=main,release/* drafts=false` or `labels=&lt;bug&gt;`"
+            "pushes, issues; if `push branches=main,release/* drafts=false` or `labels=&lt;bug&gt;,\"help wanted\"`"
         );
         let many = vec![json!({"tags": true}); 50];
         assert_eq!(

@@ -39,6 +39,7 @@ mod page;
 mod pass_through;
 mod resume;
 mod retry;
+mod route;
 mod serve;
 mod settings;
 mod slack;

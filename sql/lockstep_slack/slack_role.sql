@@ -33,7 +33,7 @@ grant execute on function
   lockstep_api.remind_of_reviews(bigint, text, text, bigint, text),
   lockstep_api.slack_workspace_notifications(text, text, bigint, text),
   lockstep_api.set_slack_person(text, text, text, jsonb, text),
-  lockstep_api.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text),
+  lockstep_api.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text, text),
   lockstep_api.list_slack_followers(text, text, bigint, text, boolean, integer, text),
   lockstep_api.list_slack_subscriptions(text, text, integer, text),
   lockstep_api.subscribe_slack_project(text, text, text, text, text, text[], jsonb, text),

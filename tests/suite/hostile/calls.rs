@@ -167,8 +167,8 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("set_retention", Call("select lockstep.set_retention('dead_job', '1 day')")),
     ("set_service_account", Trigger),
     ("set_slack_integration_active", Call("select * from lockstep_api.set_slack_integration_active('T1', null, 1, 'U1', false, true, 'mallory'); select * from lockstep_api.set_slack_integration_active('T1', null, 3, 'U1', false, true, 'mallory')")),
-    ("set_slack_integration_settings", Call("select * from lockstep_api.set_slack_integration_settings('T1', null, 1, 'U1', true, '{\"channels\": \"#two\"}', '{\"push\": false, \"confidential_issue\": false, \"confidential_note\": false}', 'mallory');
-                                             select * from lockstep_api.set_slack_integration_settings('T1', null, 3, 'U1', true, '{\"labels\": \"~x\"}', '{\"push\": false}', 'mallory')")),
+    ("set_slack_integration_settings", Call("select * from lockstep_api.set_slack_integration_settings('T1', null, 1, 'U1', true, '{\"channels\": \"#two\"}', '{\"push\": false, \"confidential_issue\": false, \"confidential_note\": false}', null, 'mallory');
+                                             select * from lockstep_api.set_slack_integration_settings('T1', null, 3, 'U1', true, '{\"labels\": \"~x\"}', '{\"push\": false}', null, 'mallory')")),
     ("set_slack_notifications", Call("select lockstep.set_slack_notifications(1, '{\"channels\": \"#two\", \"mentions\": true}', 'mallory')")),
     ("set_slack_person", Call("select lockstep_api.set_slack_person('T1', null, 'UADA', '{\"direct_messages\": true}', 'mallory')")),
     ("slack_bot", Call("select * from lockstep_api.slack_bot('T1', null, 'mallory'); select * from lockstep_api.slack_bot('T3', null, 'mallory')")),

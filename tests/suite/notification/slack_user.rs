@@ -1,11 +1,14 @@
 //! Settings that Slack users change, and properties that GitLab stores encrypted.
 
+use crate::concurrency::{pid_of, settle};
+use crate::database::cluster;
 use crate::notification::publish::told;
 use crate::notification::settings::json_of;
 use crate::service_account::number;
 use crate::surface::refusal::refused;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use postgres::Client;
+use postgres::error::SqlState;
 use serde_json::{Value, json};
 
 #[test]
@@ -43,6 +46,10 @@ fn users_of_slack_change_their_own() -> Result<()> {
     let events = shown.as_object_mut().and_then(|it| it.remove("events"));
     let inherited = shown.as_object_mut().and_then(|it| it.remove("inherited"));
     assert_eq!(inherited, Some(Value::Null));
+    let version = shown
+        .as_object_mut()
+        .and_then(|it| it.remove("routes_version"));
+    assert!(version.is_some_and(|it| it.is_string()));
     assert_eq!(
         events.as_ref().and_then(Value::as_array).map(Vec::len),
         Some(15)
@@ -179,6 +186,101 @@ fn users_of_slack_change_their_own() -> Result<()> {
         )?,
         0
     );
+    Ok(())
+}
+
+/// Two who have seen the same routes save at the same time.
+#[test]
+fn routes_are_not_replaced_unseen() -> Result<()> {
+    let name = "settings_unseen";
+    let mut client = told(name)?;
+    client.batch_execute("delete from lockstep_internal.slack_notification")?;
+    let version = |client: &mut Client| -> Result<String> {
+        let query =
+            "select lockstep_api.slack_workspace_notifications('A', null, 1) ->> 'routes_version'";
+        Ok(client.query_one(query, &[])?.get(0))
+    };
+    let call = |settings: &str, version: &str| {
+        format!(
+            "select * from lockstep_api.set_slack_integration_settings('A', null, 1, 'U1', false, '{settings}', null, '{version}')"
+        )
+    };
+    let changed = "have changed since they were read";
+    // At first there is no row to lock.
+    for (one, second) in [("#one", "#two"), ("#three", "#four")] {
+        let seen = version(&mut client)?;
+        let mut first = cluster()?.connect(name)?;
+        let mut other = cluster()?.connect(name)?;
+        let pid = pid_of(&mut other)?;
+        let route = |channel: &str| {
+            call(
+                &json!({"routes": [{"channels": [channel]}]}).to_string(),
+                &seen,
+            )
+        };
+        let mut changing = first.transaction()?;
+        changing.batch_execute(&route(one))?;
+        std::thread::scope(|scope| -> Result<()> {
+            let session = scope.spawn(|| other.batch_execute(&route(second)));
+            ensure!(settle(&session, &mut client, pid)?, "it does not wait");
+            changing.commit()?;
+            let said = session
+                .join()
+                .map_err(|_| anyhow::anyhow!("a session panicked"))?;
+            let error = said.err().context("it did not see the other's")?;
+            ensure!(
+                error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE),
+                "{error:?}"
+            );
+            Ok(())
+        })?;
+        let routes = json_of(
+            &mut client,
+            "select lockstep.slack_notifications(1) -> 'routes'",
+        )?;
+        assert_eq!(routes, json!([{"channels": [one]}]));
+        // Other settings, and the same routes again, lose nothing.
+        client.batch_execute(&call(r#"{"branches": "all"}"#, &seen))?;
+        client.batch_execute(&route(one))?;
+        assert_ne!(version(&mut client)?, seen);
+    }
+    // Their order and which of them count are part of what was seen.
+    let mut versions = vec![version(&mut client)?];
+    for settings in [
+        r##"{"routes": [{"channels": "#a"}, {"channels": "#b"}]}"##,
+        r##"{"routes": [{"channels": "#b"}, {"channels": "#a"}]}"##,
+        r##"{"routes": [{"channels": "#b"}, {"channels": "#a", "tags": true}]}"##,
+        r#"{"all_routes": true}"#,
+    ] {
+        let before = versions.last().cloned().unwrap_or_default();
+        client.batch_execute(&call(settings, &before))?;
+        let now = version(&mut client)?;
+        ensure!(!versions.contains(&now), "{settings}");
+        versions.push(now);
+        let stale = call(r##"{"routes": [{"channels": "#c"}]}"##, &before);
+        refused(&mut client, &stale, "40001", changed)?;
+    }
+    // Nor is what was not seen removed; nothing of its own is nothing to lose.
+    let stale = versions[0].clone();
+    client.batch_execute("update integrations set inherit_from_id = 2 where id = 1")?;
+    refused(
+        &mut client,
+        &call("\"inherited\"", &stale),
+        "40001",
+        changed,
+    )?;
+    let seen = version(&mut client)?;
+    client.batch_execute(&call("\"inherited\"", &seen))?;
+    client.batch_execute(&call("\"inherited\"", &stale))?;
+    // What is inherited is seen as well.
+    client.batch_execute("select lockstep.set_slack_notifications(2, '{\"all_routes\": true}')")?;
+    let seen = version(&mut client)?;
+    client
+        .batch_execute("select lockstep.set_slack_notifications(2, '{\"all_routes\": false}')")?;
+    let own = |seen: &str| call(r##"{"routes": [{"channels": "#own"}]}"##, seen);
+    refused(&mut client, &own(&seen), "40001", changed)?;
+    let seen = version(&mut client)?;
+    client.batch_execute(&own(&seen))?;
     Ok(())
 }
 

@@ -41,6 +41,12 @@ errors! {
         "It was removed, or has another class.",
         "Look for type_new 'Integrations::GitlabSlackApplication' in GitLab's table integrations.",
     ),
+    RoutesChanged { id: i64 } => (
+        ERRCODE_T_R_SERIALIZATION_FAILURE,
+        format!("the routes of integration {id} have changed since they were read"),
+        "Nothing was changed.",
+        "Read them again, and change those: lockstep_api.slack_workspace_notifications.",
+    ),
     NotInstalled { id: i64 } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!("integration {id} is not installed in any Slack workspace"),

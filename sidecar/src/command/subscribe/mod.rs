@@ -9,7 +9,7 @@ use super::state::App;
 use crate::error::Error;
 use crate::followed;
 use crate::slack::{Reply, code, shorten};
-use words::Asked;
+use words::{Asked, text};
 
 pub(super) const SUBSCRIBE: Command = Command {
     name: "subscribe",
@@ -40,7 +40,7 @@ fn subscribe<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
         };
         let choice = match asked.choice() {
             Ok(choice) => choice,
-            Err(wrong) => return Ok(Reply::new(wrong.text())),
+            Err(wrong) => return Ok(Reply::new(text(wrong))),
         };
         let user = given.slash.user.as_str();
         let tenant = given.slash.owner.tenant();

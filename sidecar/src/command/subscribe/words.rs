@@ -1,9 +1,10 @@
 //! What somebody typed: a project, a channel, events and conditions.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use crate::command::given::Given;
 use crate::database::{Choice, EVENTS};
+use crate::route::{self, Wrong};
 use crate::slack::{code, shorten, unescape};
 
 /// The words of a command.
@@ -19,64 +20,11 @@ pub(super) struct Asked<'a> {
     pub(super) conditions: Vec<&'a str>,
 }
 
-/// What an event must fulfil, as in an integration's routes: one of these values,
-const LISTS: [&str; 8] = [
-    "branches",
-    "labels",
-    "without_labels",
-    "authors",
-    "without_authors",
-    "paths",
-    "environments",
-    "severities",
-];
-
-/// or true or false.
-const FLAGS: [&str; 3] = ["drafts", "tags", "child_pipelines"];
-
-/// A word that is none of those that are known.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Wrong<'a> {
-    Event(&'a str),
-    Condition(&'a str),
-    Flag(&'a str),
-    /// A condition without a value, or with nothing between two commas.
-    Empty(&'a str),
-}
-
-impl Wrong<'_> {
-    pub(super) fn text(&self) -> String {
-        let shown = |word: &str| code(&shorten(word, 50));
-        match self {
-            Self::Event(word) => {
-                let names = EVENTS.iter().map(|event| event.name);
-                let names: Vec<&str> = names.filter(|name| !name.starts_with("group_")).collect();
-                format!(
-                    "{} is not an event of a project. These are: {}; `default` is the usual ones.",
-                    shown(word),
-                    names.join(", ")
-                )
-            }
-            Self::Condition(word) => format!(
-                "{} is not a condition. These are: {}.",
-                shown(word),
-                [&LISTS[..], &FLAGS[..]].concat().join(", ")
-            ),
-            Self::Flag(word) => format!("{} has to be `true` or `false`.", shown(word)),
-            Self::Empty(word) => format!(
-                "{} has an empty value. Write it like `branches=main,release/*`, without spaces.",
-                shown(word)
-            ),
-        }
-    }
-}
-
 impl<'a> Asked<'a> {
     /// `subscribe group/project`, or `group/project subscribe`; without a channel, the one in which it was typed. None if a word is
     /// missing.
     pub(super) fn of(given: &'a Given) -> Option<Self> {
-        let words = given.rest.split_whitespace().flat_map(split);
-        let mut words = words.filter(|word| !word.is_empty());
+        let mut words = route::words(&given.rest);
         let project = match given.alias.as_deref() {
             Some(alias) => alias,
             None => words.next()?,
@@ -119,22 +67,16 @@ impl<'a> Asked<'a> {
         let events = match is_default {
             true => Vec::new(),
             false => {
-                let events = self.events.iter().map(|word| {
-                    let name = name_of(word);
-                    let found = EVENTS.iter().find(|event| event.name == name);
-                    found.map(|event| event.name).ok_or(Wrong::Event(word))
-                });
+                let events = self
+                    .events
+                    .iter()
+                    .map(|word| route::event(word).ok_or(Wrong::Event(word)));
                 events.collect::<Result<_, _>>()?
             }
         };
         let mut route = Map::new();
         for word in self.conditions.iter().copied() {
-            let (name, value) = condition(word)?;
-            // Given twice, both count.
-            match (route.get_mut(&name), value) {
-                (Some(Value::Array(before)), Value::Array(more)) => before.extend(more),
-                (_, value) => drop(route.insert(name, value)),
-            }
+            route::add(&mut route, word, unescape)?;
         }
         Ok(Some(Choice {
             events,
@@ -146,37 +88,20 @@ impl<'a> Asked<'a> {
     }
 }
 
-fn name_of(word: &str) -> String {
-    word.to_lowercase().replace('-', "_")
-}
-
-/// A condition of a route.
-fn condition(word: &str) -> Result<(String, Value), Wrong<'_>> {
-    let (name, value) = word.split_once('=').unwrap_or((word, ""));
-    let name = name_of(name);
-    let value = value.trim_end_matches(',');
-    if FLAGS.contains(&name.as_str()) {
-        let flag = value.to_lowercase().parse::<bool>();
-        return Ok((name, flag.map_err(|_| Wrong::Flag(word))?.into()));
+/// What is wrong, in words for the user.
+pub(super) fn text(wrong: Wrong<'_>) -> String {
+    match wrong {
+        Wrong::Event(word) => {
+            let names = EVENTS.iter().map(|event| event.name);
+            let names: Vec<&str> = names.filter(|name| !name.starts_with("group_")).collect();
+            format!(
+                "{} is not an event of a project. These are: {}; `default` is the usual ones.",
+                code(&shorten(word, 50)),
+                names.join(", ")
+            )
+        }
+        wrong => wrong.text(code),
     }
-    if !LISTS.contains(&name.as_str()) {
-        return Err(Wrong::Condition(word));
-    }
-    if value.split(',').any(str::is_empty) {
-        return Err(Wrong::Empty(word));
-    }
-    let values: Vec<String> = value.split(',').map(unescape).collect();
-    Ok((name, values.into()))
-}
-
-/// Events and conditions that were typed without spaces: `push,branches=main,dev` is an event, and a condition with two values.
-fn split(word: &str) -> impl Iterator<Item = &str> {
-    let condition = match word.split_once('=') {
-        Some((before, _)) => before.rfind(',').map_or(0, |comma| comma + 1),
-        None => word.len(),
-    };
-    let (events, condition) = word.split_at(condition);
-    events.split(',').chain([condition])
 }
 
 /// A name with its #, an id, or what Slack makes of a channel's name: `<#C0123|name>`.
@@ -274,6 +199,11 @@ mod tests {
                 vec!["push", "merge_request"],
                 json!([{"without_labels": ["a&b", "c"], "drafts": false}]),
             ),
+            (
+                "g/p labels=\"help wanted\",“a &lt; b” push",
+                vec!["push"],
+                json!([{"labels": ["help wanted", "a < b"]}]),
+            ),
         ] {
             let given = given(None, rest, "C1");
             let choice = Asked::of(&given).map(|it| it.choice());
@@ -288,6 +218,7 @@ mod tests {
             ("g/p branches=main,,dev", Wrong::Empty("branches=main,,dev")),
             ("g/p branches=,main", Wrong::Empty("branches=,main")),
             ("g/p drafts=no", Wrong::Flag("drafts=no")),
+            ("g/p labels=\"a b", Wrong::Quoted("labels=\"a b")),
         ] {
             let given = given(None, rest, "C1");
             let choice = Asked::of(&given).map(|it| it.choice());

@@ -59,7 +59,8 @@ impl SlackDatabase {
         .await
     }
 
-    /// Changes settings for a Slack user; returns the alias.
+    /// Changes settings for a Slack user; returns the alias. Routes only if they are still those of `routes_version`.
+    #[allow(clippy::too_many_arguments)]
     pub(crate) async fn set_integration_settings(
         &self,
         tenant: Tenant<'_>,
@@ -68,9 +69,10 @@ impl SlackDatabase {
         is_manager: bool,
         settings: &Value,
         events: &Value,
+        routes_version: Option<&str>,
     ) -> Result<String, Error> {
         let statement = "
-            select alias from lockstep_api.set_slack_integration_settings($1, $2, $3, $4, $5, $6, $7, $8)";
+            select alias from lockstep_api.set_slack_integration_settings($1, $2, $3, $4, $5, $6, $7, $8, $9)";
         self.value(
             statement,
             &[
@@ -81,6 +83,7 @@ impl SlackDatabase {
                 &is_manager,
                 settings,
                 events,
+                &routes_version,
                 &self.schema,
             ],
         )

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::routes::{self, ALL, ALL_ROUTES, ROUTES, Typed};
+use super::text::{channels, event_channels, user_groups, words};
 use crate::database::EVENTS;
 
 /// The fields of the modal; each is a block with one element of the same name.
@@ -16,10 +18,6 @@ pub(super) const USER_GROUPS: &str = "user_groups";
 pub(super) const SWITCHES: &str = "switches";
 pub(super) const CHANGES: &str = "changes";
 pub(super) const INHERITED: &str = "inherited";
-
-/// The maximum number of channels per event.
-const MOST_CHANNELS: usize = 10;
-const LONGEST_CHANNEL: usize = 80;
 
 /// The switches: the setting, its label, and whether the label says the opposite.
 pub(super) const SETTINGS_OF_SWITCHES: [(&str, &str, bool); 6] = [
@@ -51,23 +49,52 @@ pub(super) const SETTINGS_OF_SWITCHES: [(&str, &str, bool); 6] = [
 pub(super) struct Form {
     pub(super) settings: Value,
     pub(super) events: Value,
+    /// The version of the routes that was shown.
+    pub(super) routes_version: Option<String>,
+    /// None if the form could not show them.
+    pub(super) routes: Option<RoutesField>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) struct RoutesField {
+    block: String,
+    pub(super) text: String,
+    typed: Typed,
 }
 
 /// An error shown next to its field.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mistake {
-    pub(super) block: &'static str,
+    pub(super) block: String,
     pub(super) text: String,
 }
 
-/// The field that a database error refers to; the error itself is logged.
-pub(super) fn field_of(refusal: &str) -> &'static str {
-    let fields = [EVENT_CHANNELS, CHANNELS, LABELS, MUTED, USER_GROUPS];
-    let is_named = |field: &&str| refusal.contains(&format!("\"{field}"));
-    fields.into_iter().find(is_named).unwrap_or(CHANNELS)
+impl Mistake {
+    pub(super) fn new(block: &str, text: impl Into<String>) -> Self {
+        Self {
+            block: block.to_owned(),
+            text: text.into(),
+        }
+    }
 }
 
 impl Form {
+    /// What the database refuses, beside the field that it names; the error itself is logged.
+    pub(super) fn refused(&self, refusal: &str) -> Mistake {
+        const WRONG: &str = "is too long, or contains characters that are not allowed in a name.";
+        let is_named = |field: &&str| refusal.contains(&format!("\"{field}"));
+        if let Some(routes) = self.routes.as_ref().filter(|_| is_named(&ROUTES)) {
+            let text = match routes.typed.line_of(refusal) {
+                Some(line) => format!("Line {line} {WRONG}"),
+                None => format!("This {WRONG}"),
+            };
+            return Mistake::new(&routes.block, text);
+        }
+        let fields = [EVENT_CHANNELS, CHANNELS, LABELS, MUTED, USER_GROUPS];
+        let field = fields.into_iter().find(is_named).unwrap_or(CHANNELS);
+        Mistake::new(field, format!("This {WRONG}"))
+    }
+
     /// Reads `view.state.values`.
     pub(super) fn read(values: &Value) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Vec::new();
@@ -87,33 +114,43 @@ impl Form {
             .filter(|event| !event.column.is_empty())
             .map(|event| (event.name.to_owned(), json!(on.contains(&event.name))))
             .collect();
+        let routes = routes::field(values, ROUTES);
+        let all_routes = routes::field(values, ALL_ROUTES);
+        let routes_version = routes
+            .or(all_routes)
+            .map(|(_, version, _)| version.to_owned());
         if !ticked(INHERITED).is_empty() {
             // Whatever else was filled in.
             return Ok(Self {
                 settings: json!(INHERITED),
                 events: events.into(),
+                routes_version,
+                routes: None,
             });
         }
         let channels = channels(text(CHANNELS)).unwrap_or_else(|wrong| {
-            mistakes.push(Mistake {
-                block: CHANNELS,
-                text: wrong,
-            });
+            mistakes.push(Mistake::new(CHANNELS, wrong));
             Vec::new()
         });
         let event_channels = event_channels(text(EVENT_CHANNELS)).unwrap_or_else(|wrong| {
-            mistakes.push(Mistake {
-                block: EVENT_CHANNELS,
-                text: wrong,
-            });
+            mistakes.push(Mistake::new(EVENT_CHANNELS, wrong));
             Map::new()
         });
         let user_groups = user_groups(text(USER_GROUPS)).unwrap_or_else(|wrong| {
-            mistakes.push(Mistake {
-                block: USER_GROUPS,
-                text: wrong,
-            });
+            mistakes.push(Mistake::new(USER_GROUPS, wrong));
             Map::new()
+        });
+        let routes = routes.map(|(block, _, element)| {
+            let text = element["value"].as_str().unwrap_or_default();
+            let typed = Typed::read(text).unwrap_or_else(|wrong| {
+                mistakes.push(Mistake::new(block, wrong));
+                Typed::default()
+            });
+            RoutesField {
+                block: block.to_owned(),
+                text: text.to_owned(),
+                typed,
+            }
         });
         if !mistakes.is_empty() {
             return Err(mistakes);
@@ -134,6 +171,12 @@ impl Form {
                 settings[field] = json!(value);
             }
         }
+        if let Some(routes) = &routes {
+            settings[ROUTES] = json!(routes.typed.routes);
+        }
+        if let Some((_, _, element)) = all_routes {
+            settings[ALL_ROUTES] = json!(element["selected_option"]["value"] == ALL);
+        }
         settings[CHANGES] = json!(ticked(CHANGES));
         let switched = ticked(SWITCHES);
         for (name, _, is_opposite) in SETTINGS_OF_SWITCHES {
@@ -142,107 +185,10 @@ impl Form {
         Ok(Self {
             settings,
             events: events.into(),
+            routes_version,
+            routes,
         })
     }
-}
-
-/// Names and ids separated by commas, spaces or line ends, without duplicates.
-fn channels(text: &str) -> Result<Vec<String>, String> {
-    let mut channels: Vec<String> = Vec::new();
-    for channel in text.split(|letter: char| letter == ',' || letter.is_whitespace()) {
-        let name = channel.strip_prefix('#').unwrap_or(channel);
-        if name.is_empty() || channels.iter().any(|other| other == channel) {
-            continue;
-        }
-        let is_plain = |letter: char| !letter.is_control() && !"#@<>&|\"'`".contains(letter);
-        if name.chars().count() > LONGEST_CHANNEL || !name.chars().all(is_plain) {
-            let shown: String = channel.chars().take(LONGEST_CHANNEL).collect();
-            return Err(format!(
-                "{shown} is not a channel: write #name, or the id that Slack shows."
-            ));
-        }
-        channels.push(channel.to_owned());
-    }
-    match channels.len() > MOST_CHANNELS {
-        true => Err(format!(
-            "There are {}, but at most {MOST_CHANNELS} are allowed.",
-            channels.len()
-        )),
-        false => Ok(channels),
-    }
-}
-
-/// One line per event: its name, a colon, and its channels. Events without a line no longer have their own channels.
-fn event_channels(text: &str) -> Result<Map<String, Value>, String> {
-    let mut by_event: Map<String, Value> = EVENTS
-        .iter()
-        .map(|event| (event.name.to_owned(), Value::Null))
-        .collect();
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let Some((event, its)) = line.split_once(':') else {
-            return Err(
-                "Write an event, a colon and its channels in each line, such as push: #commits"
-                    .to_owned(),
-            );
-        };
-        let event = event.trim().to_lowercase();
-        let known = EVENTS
-            .iter()
-            .find(|it| it.name == event || it.words == event);
-        let Some(known) = known else {
-            let names: Vec<&str> = EVENTS.iter().map(|it| it.name).collect();
-            let shown: String = event.chars().take(40).collect();
-            return Err(format!(
-                "{shown} is not an event. Events are {}.",
-                names.join(", ")
-            ));
-        };
-        let its = channels(its)?;
-        if its.is_empty() {
-            continue;
-        }
-        let before = by_event.insert(known.name.to_owned(), json!(its));
-        if before.is_some_and(|before| !before.is_null()) {
-            return Err(format!(
-                "There are two lines for {}: write its channels in one line, separated by commas.",
-                known.name
-            ));
-        }
-    }
-    Ok(by_event)
-}
-
-/// One line per group: its path in GitLab, a colon, and the id of its user group in Slack. These replace all before.
-fn user_groups(text: &str) -> Result<Map<String, Value>, String> {
-    let mut groups = Map::new();
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let parts = line
-            .split_once(':')
-            .map(|(path, id)| (path.trim(), id.trim()));
-        match parts {
-            Some((path, id)) if !path.is_empty() && id.starts_with('S') => {
-                groups.insert(path.to_owned(), json!(id));
-            }
-            _ => {
-                return Err(
-                    "Write the path of a group in GitLab, a colon and the id of a user group in Slack in each line, such as tea/green: S0123456789"
-                        .to_owned(),
-                );
-            }
-        }
-    }
-    Ok(groups)
-}
-
-/// The parts between commas, without a leading sign.
-fn words(text: &str, sign: char) -> Vec<String> {
-    let words = text
-        .split([',', '\n'])
-        .map(|word| word.trim().trim_start_matches(sign));
-    words
-        .filter(|word| !word.is_empty())
-        .map(str::to_owned)
-        .collect()
 }
 
 #[cfg(test)]
@@ -299,6 +245,7 @@ mod tests {
             "user_groups": { "tea/green": "S1" },
         });
         assert_eq!(form.settings, settings);
+        assert_eq!((form.routes_version, form.routes), (None, None));
         assert_eq!(form.events["push"], true);
         assert_eq!(form.events["issue"], false);
         assert_eq!(form.events.as_object().map(serde_json::Map::len), Some(15));
@@ -310,7 +257,7 @@ mod tests {
             let mistakes = Form::read(&values(channels, events))
                 .err()
                 .unwrap_or_default();
-            mistakes.iter().map(|it| it.block).collect::<Vec<_>>()
+            mistakes.into_iter().map(|it| it.block).collect::<Vec<_>>()
         };
         assert_eq!(blocks("<!channel>", ""), [CHANNELS]);
         assert_eq!(blocks("#a b#c", ""), [CHANNELS]);
@@ -323,6 +270,56 @@ mod tests {
         assert_eq!(blocks("", "push: #a\npushes: #b"), [EVENT_CHANNELS]);
         assert_eq!(blocks(&"x".repeat(81), ""), [CHANNELS]);
         assert!(blocks(&eleven[1..].join(" "), "").is_empty());
+    }
+
+    #[test]
+    fn routes_come_with_the_version_that_was_shown() {
+        let mut values = values("#a", "");
+        values["routes.v1"] = json!({ "routes": { "value": "\n#a push\n#b" } });
+        values["all_routes.v1"] =
+            json!({ "all_routes": { "selected_option": { "value": "all" } } });
+        let form = Form::read(&values);
+        let form = form.unwrap_or_else(|mistakes| unreachable!("{mistakes:?}"));
+        let routes = json!([{ "channels": ["#a"], "events": ["push"] }, { "channels": ["#b"] }]);
+        assert_eq!(form.settings["routes"], routes);
+        assert_eq!(form.settings["all_routes"], true);
+        assert_eq!(form.routes_version.as_deref(), Some("v1"));
+        for (refusal, block, text) in [
+            ("setting \"routes[1].labels\" has", "routes.v1", "Line 3 is"),
+            ("setting \"routes\" has", "routes.v1", "This is"),
+            ("setting \"labels\" has", "labels", "This is"),
+            (
+                "setting \"event_channels.push\" has",
+                "event_channels",
+                "This is",
+            ),
+            ("something else", "channels", "This is"),
+        ] {
+            let mistake = form.refused(refusal);
+            assert_eq!(mistake.block, block);
+            assert!(mistake.text.starts_with(text), "{}", mistake.text);
+        }
+        values["routes.v1"]["routes"]["value"] = json!("#a\nb");
+        let mistakes = Form::read(&values).err().unwrap_or_default();
+        let blocks: Vec<&str> = mistakes.iter().map(|it| it.block.as_str()).collect();
+        assert_eq!(blocks, ["routes.v1"]);
+        // Who inherits has seen the routes that go.
+        values["inherited"] =
+            json!({ "inherited": { "selected_options": [{ "value": "inherited" }] } });
+        let form = Form::read(&values);
+        let version = form.map(|form| (form.settings, form.routes_version));
+        assert_eq!(version, Ok((json!("inherited"), Some("v1".to_owned()))));
+        // Without routes in the form they stay, and without a choice the first counts.
+        values["inherited"] = json!({});
+        if let Some(values) = values.as_object_mut() {
+            values.remove("routes.v1");
+        }
+        values["all_routes.v1"] = json!({ "all_routes": { "selected_option": null } });
+        let form = Form::read(&values);
+        let form = form.unwrap_or_else(|mistakes| unreachable!("{mistakes:?}"));
+        assert_eq!(form.settings.get("routes"), None);
+        assert_eq!(form.settings["all_routes"], false);
+        assert_eq!(form.routes_version.as_deref(), Some("v1"));
     }
 
     proptest! {

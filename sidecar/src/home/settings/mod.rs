@@ -1,8 +1,10 @@
 //! The channels and filters of a project, in a modal of the App Home: showing it ([`modal`]), and processing its input
-//! ([`form`]).
+//! ([`form`], [`mod@routes`], [`text`]).
 
 mod form;
 mod modal;
+mod routes;
+mod text;
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -19,7 +21,7 @@ use crate::error::complain;
 use crate::http::Problem;
 use crate::slack::{Interaction, Owner};
 
-use form::{Form, Mistake};
+use form::{EVENTS_FIELD, Form, Mistake};
 
 /// Opens the modal. Slack accepts a click's trigger for three seconds, so this is not a job.
 pub(super) async fn open(
@@ -28,18 +30,10 @@ pub(super) async fn open(
     interaction: &Interaction,
     integration: i64,
 ) -> Result<(), Problem> {
-    let tenant = owner.tenant();
-    let found = app.database.integrations(tenant, Which::Id(integration), 1);
-    let found = found.await?;
-    let user = interaction.user.id.as_str();
-    let is_manager = app.managers.contains(user);
-    let managed = app.database.managed(tenant, user, &found, is_manager);
-    let managed = managed.await?;
-    let Some(found) = found.first().filter(|it| managed.contains(&it.id)) else {
+    let Some(view) = view_for(app, owner, &interaction.user.id, integration).await? else {
         return Ok(());
     };
-    let settings = app.database.notification_settings(tenant, integration);
-    let settings = settings.await?;
+    let tenant = owner.tenant();
     let Some((token, _)) = app.database.bot(tenant).await?.and_then(|bot| {
         let opened = app.token_keys.open(&bot.token);
         opened.ok()
@@ -48,7 +42,7 @@ pub(super) async fn open(
     };
     let arguments = json!({
         "trigger_id": interaction.trigger_id,
-        "view": modal::of(found, &settings),
+        "view": view,
     });
     let opened = app.slack.call("views.open", &token, &arguments).await;
     if let Err(error) = opened {
@@ -56,6 +50,26 @@ pub(super) async fn open(
         warn!(team = owner.team, %error, "settings did not open");
     }
     Ok(())
+}
+
+/// The form with the settings as they are, for a user who may change them.
+async fn view_for(
+    app: &App,
+    owner: &Owner,
+    user: &str,
+    integration: i64,
+) -> Result<Option<Value>, Problem> {
+    let tenant = owner.tenant();
+    let found = app.database.integrations(tenant, Which::Id(integration), 1);
+    let found = found.await?;
+    let is_manager = app.managers.contains(user);
+    let managed = app.database.managed(tenant, user, &found, is_manager);
+    let managed = managed.await?;
+    let Some(found) = found.first().filter(|it| managed.contains(&it.id)) else {
+        return Ok(None);
+    };
+    let settings = app.database.notification_settings(tenant, integration);
+    Ok(Some(modal::of(found, &settings.await?)))
 }
 
 /// Processes the input; errors are shown next to their fields.
@@ -84,6 +98,7 @@ pub(super) async fn submit(app: &App, interaction: &Interaction) -> Result<Respo
             is_manager,
             &form.settings,
             &form.events,
+            form.routes_version.as_deref(),
         )
         .await;
     let notice = match set {
@@ -93,20 +108,23 @@ pub(super) async fn submit(app: &App, interaction: &Interaction) -> Result<Respo
         }
         Err(error) if error.has_code(&SqlState::INSUFFICIENT_PRIVILEGE) => Notice::NotAllowed,
         Err(error) if error.has_code(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => {
-            return Ok(shown(&[Mistake {
-                block: form::EVENTS_FIELD,
-                text: "Confidential events would go to a new channel. Leave them out, or ask a maintainer with a linked GitLab account."
-                    .to_owned(),
-            }]));
+            let text = "Confidential events would go to a new channel. Leave them out, also of routes, or ask a maintainer with a linked GitLab account.";
+            return Ok(shown(&[Mistake::new(EVENTS_FIELD, text)]));
         }
         Err(error) if error.has_code(&SqlState::NO_DATA_FOUND) => Notice::Gone,
         Err(error) if error.has_code(&SqlState::INVALID_PARAMETER_VALUE) => {
             complain!(error, "settings are refused");
-            return Ok(shown(&[Mistake {
-                block: form::field_of(&error.report()),
-                text: "This is too long, or contains characters that are not allowed in a name."
-                    .to_owned(),
-            }]));
+            return Ok(shown(&[form.refused(&error.report())]));
+        }
+        Err(error) if error.has_code(&SqlState::T_R_SERIALIZATION_FAILURE) => {
+            let typed = form.routes.as_ref().map(|routes| routes.text.as_str());
+            match view_for(app, &owner, user, integration).await? {
+                Some(view) => {
+                    let view = modal::overtaken(view, typed.unwrap_or_default());
+                    return Ok(updated(&view));
+                }
+                None => Notice::NotAllowed,
+            }
         }
         Err(error) => return Err(error.into()),
     };
@@ -125,17 +143,20 @@ pub(super) async fn submit(app: &App, interaction: &Interaction) -> Result<Respo
                 team = owner.team,
                 "settings were changed, but the App Home could not show it"
             );
-            let view = modal::saved(&alias);
-            Ok(Json(json!({ "response_action": "update", "view": view })).into_response())
+            Ok(updated(&modal::saved(&alias)))
         }
         (Err(error), None) => Err(error.into()),
     }
 }
 
+fn updated(view: &Value) -> Response {
+    Json(json!({ "response_action": "update", "view": view })).into_response()
+}
+
 fn shown(mistakes: &[Mistake]) -> Response {
     let errors: serde_json::Map<String, Value> = mistakes
         .iter()
-        .map(|mistake| (mistake.block.to_owned(), json!(mistake.text)))
+        .map(|mistake| (mistake.block.clone(), json!(mistake.text)))
         .collect();
     Json(json!({ "response_action": "errors", "errors": errors })).into_response()
 }

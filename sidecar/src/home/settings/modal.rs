@@ -6,9 +6,11 @@ use super::form::{
     BRANCHES, CHANGES, CHANNELS, EVENT_CHANNELS, EVENTS_FIELD, INHERITED, LABELS, MUTED,
     SETTINGS_OF_SWITCHES, SWITCHES, UPDATES, USER_GROUPS,
 };
+use super::routes::{ALL, ALL_ROUTES, FIRST, ROUTES, block, written};
 use crate::database::{EVENTS, Integration};
 use crate::home::view::SETTINGS;
-use crate::slack::{escape, shorten};
+use crate::route;
+use crate::slack::{LONGEST_TEXT, escape, fit_lines, shorten};
 
 const BRANCH_CHOICES: [(&str, &str); 4] = [
     ("all", "All branches"),
@@ -113,7 +115,7 @@ pub(super) fn of(integration: &Integration, settings: &Value) -> Value {
             true,
         ),
     ]);
-    blocks.extend(routes(settings).map(|text| section(&text)));
+    blocks.extend(routes(settings));
     json!({
         "type": "modal",
         "callback_id": SETTINGS,
@@ -129,42 +131,83 @@ fn section(markup: &str) -> Value {
     json!({ "type": "section", "text": { "type": "mrkdwn", "text": markup } })
 }
 
-/// The routes, which are changed in the database; None if there are none.
-fn routes(settings: &Value) -> Option<String> {
-    let routes = settings["routes"].as_array().filter(|it| !it.is_empty())?;
-    let which = match settings["all_routes"] == true {
-        true => "Events go to each route that fits, and to the channels above",
-        false => "Events go to the first route that fits, and only otherwise to the channels above",
+const ROUTES_CHOICES: [(&str, &str); 2] = [
+    (FIRST, "The first of them, and not to the channels above"),
+    (ALL, "All of them, and to the channels above"),
+];
+
+const ROUTES_HINT: &str = "One per line: channels, then events and conditions, such as #releases push branches=main,release/* or #docs \
+    paths=docs/* without_labels=\"work in progress\". All conditions of a line must hold; * stands for anything. Without events it is \
+    for all that are not confidential. Conditions are branches, labels, without_labels, authors, without_authors, paths, environments \
+    and severities, and with true or false drafts, tags and child_pipelines.";
+
+/// The routes, and which of those that fit count.
+fn routes(settings: &Value) -> [Value; 2] {
+    let version = settings["routes_version"].as_str().unwrap_or_default();
+    let typed = written(&settings[ROUTES]);
+    let typed = typed.filter(|text| is_short(text));
+    let mut lines = match typed {
+        Some(typed) => text((ROUTES, "Routes", ROUTES_HINT), &typed, true),
+        None => section(&too_long(settings)),
     };
-    let lines = routes.iter().zip(1..).map(|(route, number)| {
-        let conditions = route.as_object().into_iter().flatten();
-        let conditions = conditions
-            .filter(|(name, _)| *name != CHANNELS)
-            .map(|(name, value)| match value {
-                Value::Array(_) => format!("{name}: {}", list(value)),
-                value => format!("{name}: {value}"),
-            });
-        let conditions: Vec<String> = conditions.collect();
-        let conditions = match conditions.is_empty() {
-            true => "everything".to_owned(),
-            false => conditions.join("; "),
-        };
-        let line = format!("{number}. {} ({conditions})", list(&route[CHANNELS]));
-        format!("\n{}", escape(&shorten(&line, LONGEST_ROUTE)))
-    });
-    let shown: String = lines.take(MOST_ROUTES).collect();
-    let more = match routes.len() > MOST_ROUTES {
-        true => "\n…",
-        false => "",
-    };
-    Some(format!(
-        "*Routes*\n{which}. The database function `set_slack_notifications` changes them.{shown}{more}"
-    ))
+    let choice = choice(&ROUTES_CHOICES, &json!(chosen(settings)));
+    let mut which = input(
+        ALL_ROUTES,
+        "An event that fits routes goes to",
+        None,
+        choice,
+    );
+    for (field, shown) in [(ROUTES, &mut lines), (ALL_ROUTES, &mut which)] {
+        if shown["type"] == "input" {
+            shown["block_id"] = json!(block(field, version));
+        }
+    }
+    [lines, which]
 }
 
-/// A section has at most 3,000 characters.
-const MOST_ROUTES: usize = 10;
+fn chosen(settings: &Value) -> &'static str {
+    match settings[ALL_ROUTES] == true {
+        true => ALL,
+        false => FIRST,
+    }
+}
+
+/// Routes that the form cannot show, or at least not all of them.
+fn too_long(settings: &Value) -> String {
+    let routes = settings[ROUTES].as_array().map_or(&[][..], Vec::as_slice);
+    let lines = routes.iter().zip(1..).map(|(route, number)| {
+        let line = route::written(route).replace(char::is_control, " ");
+        format!("\n{number}. {}", escape(&shorten(&line, LONGEST_ROUTE)))
+    });
+    let shown: String = lines.collect();
+    let text = format!(
+        "*Routes*: too long for this form, or with a name that it cannot show. They stay unchanged; use the database function \
+         `set_slack_notifications`.{shown}"
+    );
+    fit_lines(&text, LONGEST_TEXT)
+}
+
+/// The form again, after somebody else has saved other routes: `typed` is what would have replaced them.
+pub(super) fn overtaken(mut view: Value, typed: &str) -> Value {
+    let mut blocks = vec![section(
+        ":warning: Somebody else has changed the routes meanwhile. Nothing is saved yet. Below are the routes as they are now, and \
+         what else you have chosen; save it again when it is right.",
+    )];
+    if !typed.trim().is_empty() {
+        let typed = shorten(typed, LONGEST_TYPED);
+        let text = json!({ "type": "plain_text", "text": format!("Your routes were:\n{typed}"), "emoji": false });
+        blocks.push(json!({ "type": "section", "text": text }));
+    }
+    if let Some(shown) = view["blocks"].as_array_mut() {
+        shown.splice(..0, blocks);
+    }
+    view
+}
+
+/// The part of a route that is shown where there are too many.
 const LONGEST_ROUTE: usize = 200;
+/// A section has at most 3,000 characters.
+const LONGEST_TYPED: usize = 2_900;
 
 /// Replaces the form, where nothing else can show that the settings were saved.
 pub(super) fn saved(alias: &str) -> Value {
@@ -230,7 +273,7 @@ type Named = (&'static str, &'static str, &'static str);
 
 /// A value that does not fit into the field must not be lost when others are saved: it can only be mentioned.
 fn text((field, label, hint): Named, initial: &str, is_multiline: bool) -> Value {
-    if initial.encode_utf16().count() > LONGEST_INPUT {
+    if !is_short(initial) {
         return section(&format!(
             "*{label}*: too long for this form. It stays unchanged; use the database function `set_slack_notifications`."
         ));
@@ -248,6 +291,10 @@ fn text((field, label, hint): Named, initial: &str, is_multiline: bool) -> Value
 
 /// Slack's limit for typed text.
 const LONGEST_INPUT: usize = 3_000;
+
+fn is_short(text: &str) -> bool {
+    text.encode_utf16().count() <= LONGEST_INPUT
+}
 
 fn list(values: &Value) -> String {
     let values = values.as_array().map_or(&[][..], Vec::as_slice);
@@ -269,7 +316,7 @@ fn lines(by_event: &Value) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::{LONGEST_INPUT, LONGEST_ROUTE, MOST_ROUTES, lines, list, routes, text};
+    use super::{LONGEST_INPUT, LONGEST_TEXT, lines, list, overtaken, routes, text};
 
     const NAMED: (&str, &str, &str) = ("labels", "Labels", "Some");
 
@@ -289,34 +336,54 @@ mod tests {
 
     #[test]
     fn routes_are_shown() {
-        assert_eq!(routes(&json!({})), None);
-        assert_eq!(routes(&json!({ "routes": [] })), None);
-        let settings = json!({ "routes": [
+        let settings = json!({ "routes_version": "v1", "all_routes": true, "routes": [
             { "channels": ["#a", "#b"], "branches": ["release/*"], "drafts": false },
-            { "channels": ["#<c>"] },
+            { "channels": ["#c"], "labels": ["help wanted"] },
         ] });
-        let shown = routes(&settings).unwrap_or_default();
-        assert!(
-            shown.starts_with("*Routes*\nEvents go to the first route"),
-            "{shown}"
-        );
-        let lines: Vec<&str> = shown.lines().skip(2).collect();
+        let [lines, which] = routes(&settings);
+        assert_eq!(lines["block_id"], "routes.v1");
         assert_eq!(
-            lines,
-            [
-                "1. #a, #b (branches: release/*; drafts: false)",
-                "2. #&lt;c&gt; (everything)"
-            ]
+            lines["element"]["initial_value"],
+            "#a #b branches=release/* drafts=false\n#c labels=\"help wanted\""
         );
-        let long = json!({ "channels": vec!["&".repeat(80); 10] });
-        let shown = routes(&json!({ "routes": vec![long; 50], "all_routes": true }));
-        let shown = shown.unwrap_or_default();
-        assert!(
-            shown.contains("each route") && shown.ends_with('…'),
-            "{shown}"
-        );
+        assert_eq!(which["block_id"], "all_routes.v1");
+        assert_eq!(which["element"]["initial_option"]["value"], "all");
+        let [lines, which] = routes(&json!({ "routes_version": "v2", "routes": [] }));
+        assert!(lines["element"].get("initial_value").is_none(), "{lines}");
+        assert_eq!(which["element"]["initial_option"]["value"], "first");
+    }
+
+    #[test]
+    fn routes_that_cannot_be_shown_are_mentioned() {
         // Each & takes five characters.
-        assert!(MOST_ROUTES * LONGEST_ROUTE < 3_000 && shown.lines().count() == MOST_ROUTES + 3);
+        let long = json!({ "channels": ["#a"], "labels": vec!["&".repeat(99); 10] });
+        let odd = json!({ "channels": ["#<c>"], "labels": ["a\nb"] });
+        for (settings, shown) in [
+            (vec![long; 50], "\n2. #a labels=&amp;"),
+            (vec![odd], "\n1. #&lt;c&gt; labels=\"a b\""),
+        ] {
+            let [lines, which] = routes(&json!({ "routes_version": "v1", "routes": settings }));
+            assert!(lines.get("block_id").is_none(), "{lines}");
+            let text = lines["text"]["text"].as_str().unwrap_or_default();
+            assert!(text.contains(shown) && text.len() <= LONGEST_TEXT, "{text}");
+            assert_eq!(which["block_id"], "all_routes.v1");
+        }
+    }
+
+    #[test]
+    fn who_was_overtaken_still_has_what_they_typed() {
+        let view = json!({ "blocks": [{ "type": "divider" }] });
+        let shown = |typed: &str| overtaken(view.clone(), typed)["blocks"].clone();
+        let blocks = shown("#a <!channel>");
+        assert_eq!(blocks.as_array().map(Vec::len), Some(3));
+        assert_eq!(
+            blocks[1]["text"]["text"],
+            "Your routes were:\n#a <!channel>"
+        );
+        assert_eq!(shown(" \n").as_array().map(Vec::len), Some(2));
+        let long = shown(&"x".repeat(LONGEST_INPUT));
+        let text = long[1]["text"]["text"].as_str().unwrap_or_default();
+        assert!(text.chars().count() <= LONGEST_TEXT && text.ends_with('…'));
     }
 
     #[test]

@@ -124,6 +124,18 @@ pub(crate) fn check(element: &Value, place: Place, findings: &mut Findings) {
                     }
                 });
             }
+            let longest = element.get("max_length").and_then(Value::as_u64);
+            let longest = longest.unwrap_or(3000);
+            findings.optional(element, "initial_value", |text, findings| {
+                // Slack counts characters like JavaScript.
+                match text.as_str().map(|text| text.encode_utf16().count() as u64) {
+                    None => findings.note("must be a string"),
+                    Some(length) if length > longest => {
+                        findings.note(&format!("must be less than {} characters", longest + 1));
+                    }
+                    Some(_) => {}
+                }
+            });
         }
         _ => {}
     }

@@ -1,5 +1,6 @@
 //! Slack's calls to an app: events, slash commands, interactions.
 
+mod filled;
 mod payload;
 mod retry;
 mod signature;
@@ -14,6 +15,7 @@ use crate::http::{FORM, Http, Reply, form};
 use super::clock::since_epoch;
 use super::world::App;
 
+pub use filled::filled_in;
 pub use payload::{Origin, block_actions, block_suggestion, view_closed, view_submission};
 pub use retry::{Delivery, RetryReason};
 pub use signature::sign;

@@ -98,7 +98,7 @@ fn set_slack_notifications(
     let schema = required(schema, "schema");
     let set = || {
         let tables = Tables::attached(schema)?;
-        set(&tables, integration, &settings)?;
+        set(&tables, integration, &settings, None)?;
         shown(&tables, integration)
     };
     JsonB(set().or_raise())
@@ -119,7 +119,7 @@ fn reset_slack_notifications(integration_id: Option<i64>, schema: Option<&str>) 
     let schema = required(schema, "schema");
     let reset = || {
         let tables = Tables::attached(schema)?;
-        reset(&tables, integration)?;
+        reset(&tables, integration, None)?;
         shown(&tables, integration)
     };
     JsonB(reset().or_raise())
@@ -178,8 +178,13 @@ pub(crate) fn of(tables: &Tables, integration: i64) -> Result<Effective> {
     Ok(found.into_values().next().ok_or_else(missing)?)
 }
 
-/// Changes the given settings of an integration.
-pub(super) fn set(tables: &Tables, integration: i64, changes: &Value) -> Result<()> {
+/// Changes the given settings of an integration. Routes are not changed if they are no longer those of the version that was seen.
+pub(super) fn set(
+    tables: &Tables,
+    integration: i64,
+    changes: &Value,
+    seen: Option<&str>,
+) -> Result<()> {
     let Value::Object(changes) = changes else {
         return Err(setting("settings", "is not an object"));
     };
@@ -187,18 +192,22 @@ pub(super) fn set(tables: &Tables, integration: i64, changes: &Value) -> Result<
     let inherited = of(tables, integration)?;
     let schema = tables.schema.as_str();
     let keys = [datum(schema), datum(integration)];
-    let mut settings = None;
+    let mut own = None;
     let is_new = STATEMENTS.with(|own| own.create.run(&keys))? > 0;
-    STATEMENTS.with(|own| {
-        own.lock
-            .rows(&keys, |row| settings = Some(Settings::read(row, 0)))
+    STATEMENTS.with(|statements| {
+        let lock = &statements.lock;
+        lock.rows(&keys, |row| own = Some(Settings::read(row, 0)))
     })?;
-    let mut settings = match (is_new, settings) {
+    let before = match (is_new, own) {
         (false, Some(settings)) => settings,
         _ => (*inherited.settings).clone(),
     };
+    let mut settings = before.clone();
     for (name, value) in changes {
         settings.change(name, value)?;
+    }
+    if !settings.has_same_routes(&before) {
+        check_seen(&before, seen, integration)?;
     }
     if is_new && inherited.parent.is_some() && settings == *inherited.settings {
         // Nothing is set on the integration itself: the inherited settings may change.
@@ -209,10 +218,28 @@ pub(super) fn set(tables: &Tables, integration: i64, changes: &Value) -> Result<
     end_troubles(tables, integration)
 }
 
-/// Removes an integration's own settings.
-pub(super) fn reset(tables: &Tables, integration: i64) -> Result<()> {
+/// What somebody else has set meanwhile is not replaced by somebody who has not seen it.
+fn check_seen(settings: &Settings, seen: Option<&str>, integration: i64) -> Result<()> {
+    match seen {
+        Some(version) if version != settings.routes_version() => {
+            Err(EventError::RoutesChanged { id: integration }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes an integration's own settings, unless its routes are no longer those of the version that was seen.
+pub(super) fn reset(tables: &Tables, integration: i64, seen: Option<&str>) -> Result<()> {
     of(tables, integration)?;
     let keys = [datum(tables.schema.as_str()), datum(integration)];
+    let mut own = None;
+    STATEMENTS.with(|statements| {
+        let lock = &statements.lock;
+        lock.rows(&keys, |row| own = Some(Settings::read(row, 0)))
+    })?;
+    if let Some(own) = own {
+        check_seen(&own, seen, integration)?;
+    }
     STATEMENTS.with(|own| own.forget.run(&keys))?;
     end_troubles(tables, integration)
 }

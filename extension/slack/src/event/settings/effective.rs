@@ -8,7 +8,9 @@ use lockstep_server::kept;
 use lockstep_server::{Answer, OwnStatement, View, datum, keys_argument};
 use pgrx::pg_sys;
 use serde::{Deserialize, Serialize};
+use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 /// The settings of one integration, as stored and as shown.
@@ -199,6 +201,17 @@ impl Settings {
         let routes = self.routes.iter().filter(move |route| route.takes(kind));
         let routed = routes.flat_map(|route| &route.channels);
         self.channels_of(kind).iter().chain(routed)
+    }
+
+    pub(super) fn has_same_routes(&self, other: &Self) -> bool {
+        self.all_routes == other.all_routes && self.routes == other.routes
+    }
+
+    /// Another one for other routes, or another order. With a new version of Rust they may all be others, which nobody loses by.
+    pub(super) fn routes_version(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        (&self.routes, self.all_routes).hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
     }
 
     /// Every channel that is notified of anything, without duplicates.

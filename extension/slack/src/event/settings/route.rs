@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 const MOST_ROUTES: usize = 50;
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Route {
     /// None in a subscription, which has one channel.

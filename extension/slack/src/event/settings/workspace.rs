@@ -20,7 +20,7 @@ create function lockstep_api.slack_workspace_notifications(team_id text, enterpr
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.slack_workspace_notifications(text, text, bigint, text) is
-  'the settings of an integration of a Slack workspace, as shown by lockstep.slack_notifications, the application''s event switches, and whether the settings are inherited, null if there is no parent';
+  'the settings of an integration of a Slack workspace, as shown by lockstep.slack_notifications, the application''s event switches, whether the settings are inherited, null if there is no parent, and the version of its routes';
 revoke execute on function lockstep_api.slack_workspace_notifications(text, text, bigint, text) from public;
 "#)]
 fn slack_workspace_notifications(
@@ -36,11 +36,13 @@ fn slack_workspace_notifications(
         let team = workspace(&tables, team_id, enterprise_id)?;
         let found = of_workspace(&tables, &team, row)?;
         let mut shown = configure::shown(&tables, found.integration)?;
-        let Effective { from, parent, .. } = configure::of(&tables, found.integration)?;
+        let effective = configure::of(&tables, found.integration)?;
+        let Effective { from, parent, .. } = effective;
         shown["inherited"] = match parent {
             Some(_) => (from != Some(found.integration)).into(),
             None => Value::Null,
         };
+        shown["routes_version"] = effective.settings.routes_version().into();
         let events = KINDS.into_iter();
         let events = events.filter(|kind| column_of(&tables, *kind).is_some());
         shown["events"] = events.map(Kind::name).collect();
@@ -52,13 +54,13 @@ fn slack_workspace_notifications(
 /// Changes the settings of a workspace's integration for a Slack user.
 #[pg_extern(sql = r#"
 create function lockstep_api.set_slack_integration_settings(team_id text, enterprise_id text, slack_integration_id bigint, user_id text,
-  is_manager boolean, settings jsonb, events jsonb, schema text default 'public')
+  is_manager boolean, settings jsonb, events jsonb, routes_version text default null, schema text default 'public')
 returns table (alias text)
 language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep_api.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text) is
-  'changes settings of an integration of a Slack workspace, or removes its own if "inherited" is set, and switches its events on or off, also for integrations that inherit from it; the user must manage it, and only linked accounts may choose where confidential events go';
-revoke execute on function lockstep_api.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text) from public;
+comment on function lockstep_api.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text, text) is
+  'changes settings of an integration of a Slack workspace, or removes its own if "inherited" is set, and switches its events on or off, also for integrations that inherit from it; the user must manage it, and only linked accounts may choose where confidential events go; routes are not replaced if routes_version is given and no longer theirs';
+revoke execute on function lockstep_api.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments)]
 fn set_slack_integration_settings(
@@ -69,6 +71,7 @@ fn set_slack_integration_settings(
     is_manager: Option<bool>,
     settings: Option<JsonB>,
     events: Option<JsonB>,
+    routes_version: Option<&str>,
     schema: Option<&str>,
 ) -> TableIterator<'static, (name!(alias, String),)> {
     let row = required(slack_integration_id, "slack_integration_id");
@@ -86,9 +89,11 @@ fn set_slack_integration_settings(
         match settings.map(|settings| settings.0) {
             None => {}
             Some(settings) if settings == "inherited" => {
-                configure::reset(&tables, found.integration)?;
+                configure::reset(&tables, found.integration, routes_version)?;
             }
-            Some(settings) => configure::set(&tables, found.integration, &settings)?,
+            Some(settings) => {
+                configure::set(&tables, found.integration, &settings, routes_version)?;
+            }
         }
         let after = confidential_channels(&tables, found.integration)?;
         if right != Right::Account && !after.is_subset(&before) {

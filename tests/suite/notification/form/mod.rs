@@ -1,5 +1,7 @@
 //! Channels and filters: chosen in a modal of the App Home, and tested by a command.
 
+mod routes;
+
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::gitlab::{merge_request, push};
 use lockstep_tests::slack::caller::{Origin, block_actions, view_submission};
