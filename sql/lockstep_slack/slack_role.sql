@@ -19,6 +19,7 @@ grant execute on function
   lockstep_api.enqueue_slack_job(text, jsonb, text, text),
   lockstep_api.slack_bot(text, text, text),
   lockstep_api.list_slack_integrations(text, text, text, text, bigint, integer, text),
+  lockstep_api.slack_integrations_by_alias(text[], text[], text[], text),
   lockstep_api.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text),
   lockstep_api.managed_slack_integrations(text, text, text, bigint[], boolean, text),
   lockstep.list_slack_workspaces(integer, text),

@@ -97,6 +97,7 @@ pgrx::extension_sql_file!(
         slack_workspace::lookup::bot::slack_bot,
         slack_workspace::lookup::bot::list_slack_workspaces,
         slack_workspace::lookup::listing::list_slack_integrations,
+        slack_workspace::lookup::listing::slack_integrations_by_alias,
         slack_workspace::lookup::switch::set_slack_integration_active,
         slack_workspace::manager::managed_slack_integrations,
         slack_workspace::installed::token::claim_slack_token_refresh,

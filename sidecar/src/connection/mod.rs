@@ -101,16 +101,6 @@ impl Address {
         self
     }
 
-    /// Their application name ends in these words, which tells its sessions apart from others.
-    pub(crate) fn called(mut self, words: &str) -> Self {
-        for host in &mut self.hosts {
-            let name = host.get_application_name().unwrap_or_default();
-            let name = format!("{name} {words}");
-            host.application_name(name);
-        }
-        self
-    }
-
     pub(crate) fn is_pooled(&self) -> bool {
         self.is_pooled
     }

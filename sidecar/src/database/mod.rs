@@ -2,12 +2,11 @@
 
 mod argument;
 mod backfill;
+mod batch;
 mod chatops;
 mod job;
-mod pace;
 mod pool;
 mod session;
-mod shared;
 mod slack;
 mod transaction;
 

@@ -15,7 +15,6 @@ use tracing::debug;
 
 use super::argument::Arguments;
 use super::session::{ANSWER_TIMEOUT, ask_prepared, ask_unprepared, failed};
-use super::shared::Shared;
 use crate::connection::Address;
 use crate::error::Error;
 
@@ -68,8 +67,6 @@ pub(super) struct Pool {
     patience: Duration,
     /// A session is checked before it is used. If it is lost after that, it was lost during the query.
     is_careful: bool,
-    /// For short reads.
-    shared: Option<Arc<Shared>>,
 }
 
 /// A session with a query in progress. If nobody waits for the response, the session cannot be reused: it would respond once it
@@ -115,16 +112,6 @@ impl Pool {
         Self::of(opener, sessions)
     }
 
-    /// The same; if there are several, short reads share one of them.
-    pub(super) fn sharing(address: &Address, sessions: usize) -> Result<Self, Error> {
-        let shared = (sessions > 1).then(|| Shared::new(address)).flatten();
-        let own = sessions - usize::from(shared.is_some());
-        Ok(Self {
-            shared,
-            ..Self::new(address, own)?
-        })
-    }
-
     /// One session, which listens to a channel unless a pooler is in between.
     pub(super) fn listening(
         address: &Address,
@@ -157,7 +144,6 @@ impl Pool {
             address,
             patience: ANSWER_TIMEOUT,
             is_careful: false,
-            shared: None,
         })
     }
 
@@ -172,21 +158,11 @@ impl Pool {
     /// Closes the sessions that nobody uses.
     pub(super) fn close_idle(&self) {
         self.sessions.retain(|_, _| false);
-        if let Some(shared) = &self.shared {
-            shared.close();
-        }
     }
 
     /// How many sessions there are, and may be, and how many wait for one.
     pub(super) fn status(&self) -> deadpool::Status {
-        let mut status = self.sessions.status();
-        if let Some(shared) = &self.shared {
-            let open = shared.open();
-            status.max_size += 1;
-            status.size += usize::from(open.is_some());
-            status.available += usize::from(open == Some(false));
-        }
-        status
+        self.sessions.status()
     }
 
     /// The same sessions with another timeout.
@@ -214,23 +190,6 @@ impl Pool {
             Err(Error::Connect { .. } | Error::Pool(_) | Error::Busy) => Err(lost),
             answered => answered,
         }
-    }
-
-    /// Runs a query that takes a moment and changes nothing.
-    pub(super) async fn read(
-        &self,
-        statement: &'static str,
-        arguments: Arguments<'_>,
-    ) -> Result<Vec<Row>, Error> {
-        if let Some(shared) = &self.shared {
-            let begun = Instant::now();
-            if let Some(answered) = shared.read(statement, arguments).await {
-                self.note(begun, &answered);
-                return answered;
-            }
-        }
-        // Rare and large: otherwise every read would reserve the space for it.
-        Box::pin(self.ask(statement, arguments)).await
     }
 
     /// Runs a query that must not be repeated.

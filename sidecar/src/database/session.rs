@@ -63,7 +63,7 @@ pub(super) async fn ask_prepared(
 }
 
 /// The same without a timeout and without noting how long it took.
-pub(super) async fn prepared(
+async fn prepared(
     session: &ClientWrapper,
     statement: &'static str,
     arguments: Arguments<'_>,
@@ -122,17 +122,17 @@ pub(super) fn failed(error: &Error) {
     count(Counter::DATABASE_FAILURES, reason);
 }
 
-/// An attempt on the shared session that is made again on another.
+/// A question that has to be asked again, alone.
 pub(super) fn given_up() {
     count(Counter::DATABASE_FAILURES, "given_up");
 }
 
-pub(super) fn span_of(statement: &'static str) -> Span {
+fn span_of(statement: &'static str) -> Span {
     debug_span!("database", function = function_of(statement))
 }
 
 /// The function of ours that a statement calls.
-pub(super) fn function_of(statement: &'static str) -> &'static str {
+fn function_of(statement: &'static str) -> &'static str {
     let called = statement.split_once("lockstep").and_then(|(_, rest)| {
         let (_, rest) = rest.split_once('.')?;
         let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');

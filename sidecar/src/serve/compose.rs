@@ -71,8 +71,7 @@ impl Parts {
     pub(super) fn new(config: Config, metrics: PrometheusHandle) -> Result<Self, Error> {
         let open = |sessions| SlackDatabase::new(&config.address, &config.schema, sessions);
         // For requests; slow work has its own sessions, so that it holds up no request.
-        let database =
-            SlackDatabase::for_requests(&config.address, &config.schema, config.sessions)?;
+        let database = open(config.sessions)?;
         let for_jobs = open(config.job_concurrency.clamp(1, JOB_SESSIONS))?;
         let slack = SlackClient::new(&config.slack_url)?;
         let spool = config.spool.as_ref().map(Spool::open).transpose()?;

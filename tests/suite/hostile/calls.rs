@@ -173,6 +173,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("set_slack_person", Call("select lockstep_api.set_slack_person('T1', null, 'UADA', '{\"direct_messages\": true}', 'mallory')")),
     ("slack_bot", Call("select * from lockstep_api.slack_bot('T1', null, 'mallory'); select * from lockstep_api.slack_bot('T3', null, 'mallory')")),
     ("slack_channel_troubles", Call("select * from lockstep.slack_channel_troubles('T1', null, 1, 'mallory')")),
+    ("slack_integrations_by_alias", Call("select * from lockstep_api.slack_integrations_by_alias('{T1,T3,T1,T1}', '{null,T1,null,null}', '{two,group-1/one,former/one,null}', 'mallory')")),
     ("slack_notifications", Call("select lockstep.slack_notifications(1, 'mallory'); select lockstep.slack_notifications(4, 'mallory')")),
     ("slack_subscriptions", Call("select * from lockstep.slack_subscriptions(schema => 'mallory')")),
     ("slack_workspace_drift", Call("select * from lockstep.slack_workspace_drift('mallory')")),

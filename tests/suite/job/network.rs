@@ -99,7 +99,7 @@ const MAY_CALL: [(&str, &[(&str, &str)]); 4] = [
                 "lockstep_api",
                 "begin_slack_install claim_deliveries claim_slack_token_refresh delivery_wait enqueue_slack_job finish_deliveries finish_slack_install \
                  give_back_slack_token_refresh is_chatops_member is_project_within list_slack_followers list_slack_integrations list_slack_subscriptions list_slack_tokens managed_slack_integrations \
-                 publish_events receive_slack_event record_history remind_of_reviews replace_slack_token set_slack_integration_active set_slack_integration_settings set_slack_person slack_bot \
+                 publish_events receive_slack_event record_history remind_of_reviews replace_slack_token set_slack_integration_active set_slack_integration_settings set_slack_person slack_bot slack_integrations_by_alias \
                  slack_workspace_notifications store_slack_token subscribe_slack_project take_slack_install test_slack_workspace_integration unsubscribe_slack_project",
             ),
             (

@@ -40,7 +40,7 @@ fn the_role_has_no_attributes() -> Result<()> {
         "begin_slack_install claim_deliveries claim_jobs claim_slack_token_refresh complete_jobs delivery_results delivery_wait drift_checks drift_report \
          enqueue_slack_job fail_job finish_deliveries finish_slack_install give_back_slack_token_refresh is_chatops_member is_project_within list_slack_followers list_slack_integrations list_slack_subscriptions list_slack_tokens \
          list_slack_workspaces managed_slack_integrations metrics_report publish_events receive_slack_event record_history release_jobs release_other_jobs remind_of_reviews replace_slack_token resume_lost_backfills runner_heartbeat \
-         set_slack_integration_active set_slack_integration_settings set_slack_person slack_bot slack_channel_troubles slack_workspace_notifications start_runner status_history status_report \
+         set_slack_integration_active set_slack_integration_settings set_slack_person slack_bot slack_channel_troubles slack_integrations_by_alias slack_workspace_notifications start_runner status_history status_report \
          stop_runner store_slack_token subscribe_slack_project sweep_slack take_slack_install test_slack_workspace_integration unsubscribe_slack_project"
     );
     // Nobody else may call the workspace functions.
@@ -78,6 +78,7 @@ fn the_sidecar_needs_no_other_right() -> Result<()> {
          select lockstep_api.receive_slack_event('1', 'app_home_opened', 'A', null, now(), '{{}}');
          select lockstep_api.enqueue_slack_job('Slack::X', '{{}}');
          select * from lockstep_api.slack_bot('A', null); select * from lockstep_api.list_slack_integrations('A', null);
+         select * from lockstep_api.slack_integrations_by_alias('{{A}}', '{{null}}', '{{a1}}');
          select * from lockstep_api.set_slack_integration_active('A', null, 1, 'U1', false); select * from lockstep.list_slack_workspaces(); select lockstep_api.managed_slack_integrations('A', null, 'U2', '{{1}}');
          select lockstep_api.store_slack_token('A', c.lease, 't2', 'i2', 'r2', 'ri2', now()) from lockstep_api.claim_slack_token_refresh('1 hour', '1 hour') c;
          select lockstep_api.give_back_slack_token_refresh('A', 1, 'e', '1 hour'); select * from lockstep_api.list_slack_tokens('', 9);
@@ -271,6 +272,7 @@ fn hostile_paths_change_nothing() -> Result<()> {
          select lockstep_api.finish_slack_install('s', 'A', 'A', 'U2', 'B2', 't', 'i', '{commands}', null, null, 'r', 'ri', pg_catalog.now());
          select lockstep_api.receive_slack_event('1', 'app_home_opened', 'A', null, pg_catalog.now(), '{}');
          select * from lockstep_api.slack_bot('A', null); select * from lockstep_api.list_slack_integrations('A', null, search => 'a');
+         select * from lockstep_api.slack_integrations_by_alias('{A,A}', '{null,null}', '{a1,group/a}');
          select * from lockstep_api.set_slack_integration_active('A', null, 1, 'U1', false); select * from lockstep.list_slack_workspaces();
          select lockstep_api.store_slack_token('A', c.lease, 't2', 'i2', 'r2', 'ri2', pg_catalog.now()) from lockstep_api.claim_slack_token_refresh('1 hour', '1 hour') c;
          select * from lockstep_api.list_slack_tokens('', 9); select lockstep_api.replace_slack_token('A', 'i2', 't3', 'i3', 'ri2', 'r3', 'ri3');

@@ -270,6 +270,40 @@ fn bots_and_lists() -> Result<()> {
             "{arguments}"
         );
     }
+    // Each of several has the answer of its own place, whatever the others are.
+    let by_alias = |arguments: &str| {
+        format!(
+            "select coalesce((select string_agg(concat(place, ' ', alias), ', ' order by place) from lockstep_api.slack_integrations_by_alias({arguments})), '')"
+        )
+    };
+    for (arguments, answer) in [
+        ("'{}', '{}', '{}'", ""),
+        (
+            "'{A,B,A,A}', '{null,null,null,null}', '{a2,b6,a2,a4}'",
+            "1 a2, 2 b6, 3 a2, 4 a4",
+        ),
+        ("'{A,B}', '{null,null}', '{b5,a2}'", ""),
+        ("'{X,A,null}', '{B,B,A}', '{b5,b5,a3}'", "1 b5, 3 a3"),
+        ("'{A,A,A}', '{}', '{null,group-1/nothing,a3}'", "3 a3"),
+        ("'{A}', '{}', '{}'", ""),
+    ] {
+        assert_eq!(
+            one(&mut client, &by_alias(arguments))?.as_deref(),
+            Some(answer),
+            "{arguments}"
+        );
+    }
+    for (arguments, state, message) in [
+        (
+            "'{A}', '{}', '{a2,a3}'",
+            "22023",
+            "team_id or enterprise_id",
+        ),
+        ("null, '{}', '{a2}'", "22004", "team_ids"),
+        ("'{A}', '{null}', '{a2}', 'nowhere'", "3F000", "nowhere"),
+    ] {
+        refused(&mut client, &by_alias(arguments), state, message)?;
+    }
     refused(
         &mut client,
         &list("'A', null, max_rows => -1"),

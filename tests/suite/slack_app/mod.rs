@@ -1,6 +1,7 @@
 //! The sidecar's command `serve` between a database and a fake Slack, as set up by the app's tests.
 
 mod allowed;
+mod batch;
 mod contract;
 mod event;
 mod failover;
@@ -10,7 +11,6 @@ mod install;
 mod install_failure;
 mod page;
 mod resolver;
-mod shared;
 mod signed;
 mod silent;
 mod stop;

@@ -263,7 +263,7 @@ impl SlackDatabase {
         let statement = "
             select channel, error, needed, failures from lockstep.slack_channel_troubles($1, $2, $3, $4)";
         let rows = self
-            .read(
+            .ask(
                 statement,
                 &[&tenant.team, &tenant.enterprise, &integration, &self.schema],
             )

@@ -2,88 +2,13 @@
 
 use std::collections::HashSet;
 
-use tokio_postgres::Row;
-
 use super::SlackDatabase;
-use crate::database::argument::Arguments;
+use super::connected::{Alias, Integration, Which};
 use crate::error::Error;
 use crate::slack::Tenant;
 
-/// A project, group or instance that is connected to a workspace.
-#[derive(Clone, Debug)]
-pub(crate) struct Integration {
-    pub(crate) id: i64,
-    pub(crate) alias: String,
-    /// `project`, `group` or `instance`.
-    pub(crate) owner: String,
-    pub(crate) path: Option<String>,
-    pub(crate) is_active: bool,
-    /// The events it notifies of, by the application's column names without `_events`.
-    pub(crate) events: Vec<String>,
-    pub(crate) scopes: Vec<String>,
-    pub(crate) has_token: bool,
-    /// Whether one of its channels could not be reached.
-    pub(crate) has_trouble: bool,
-    /// Whether channels follow its project; of a group, whether any project is followed.
-    pub(crate) has_followers: bool,
-}
-
-/// An event that integrations can notify of.
-pub(crate) struct Event {
-    pub(crate) name: &'static str,
-    /// The application's column, without `_events`; empty if it has no switch for it.
-    pub(crate) column: &'static str,
-    /// The user-visible name.
-    pub(crate) words: &'static str,
-}
-
-macro_rules! events {
-    ($($name:literal $column:literal $words:literal;)*) => {
-        pub(crate) const EVENTS: &[Event] = &[$(Event { name: $name, column: $column, words: $words }),*];
-    };
-}
-
-events! {
-    "push" "push" "pushes";
-    "tag_push" "tag_push" "tags";
-    "issue" "issues" "issues";
-    "confidential_issue" "confidential_issues" "confidential issues";
-    "incident" "incident" "incidents";
-    "merge_request" "merge_requests" "merge requests";
-    "note" "note" "comments";
-    "confidential_note" "confidential_note" "confidential comments";
-    "pipeline" "pipeline" "pipelines";
-    "wiki_page" "wiki_page" "wiki pages";
-    "deployment" "deployment" "deployments";
-    "alert" "alert" "alerts";
-    "vulnerability" "vulnerability" "vulnerabilities";
-    "group_mention" "group_mention" "mentions of the group";
-    "group_confidential_mention" "group_confidential_mention" "confidential mentions of the group";
-    "job" "" "failed jobs";
-    "release" "" "releases";
-    "milestone" "" "milestones";
-    "feature_flag" "" "feature flags";
-    "emoji" "" "emoji";
-}
-
-impl Integration {
-    /// The user-visible names of the events it notifies of. Other events mean nothing to this app.
-    pub(crate) fn known_events(&self) -> Vec<&'static str> {
-        let has = |column: &str| self.events.iter().any(|event| event == column);
-        let known = EVENTS.iter().filter(|event| has(event.column));
-        known.map(|event| event.words).collect()
-    }
-}
-
-/// Which integrations to list.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Which<'a> {
-    All,
-    Alias(&'a str),
-    /// Those whose alias contains that text.
-    Like(&'a str),
-    Id(i64),
-}
+/// Bytes of an alias that is looked for together with others; the application's are shorter.
+const LONGEST_ALIAS: usize = 1024;
 
 impl SlackDatabase {
     /// A workspace's integrations, by alias.
@@ -93,44 +18,79 @@ impl SlackDatabase {
         which: Which<'_>,
         most: i32,
     ) -> Result<Vec<Integration>, Error> {
-        let (alias, search, id) = match which {
-            Which::All => (None, None, None),
-            Which::Alias(alias) => (Some(alias), None, None),
-            Which::Like(text) => (None, Some(text), None),
-            Which::Id(id) => (None, None, Some(id)),
+        let (search, id) = match which {
+            Which::All => (None, None),
+            Which::Alias(alias) => {
+                let found = self.integration_by_alias(tenant, alias).await?;
+                return Ok(found.into_iter().collect());
+            }
+            Which::Like(text) => (Some(text), None),
+            Which::Id(id) => (None, Some(id)),
         };
         let statement = "
             select slack_integration_id, alias, owner, path, active, events, scopes, has_token, has_trouble, has_followers
-              from lockstep_api.list_slack_integrations($1, $2, $3, $4, $5, $6, $7)";
-        let arguments: Arguments<'_> = &[
-            &tenant.team,
-            &tenant.enterprise,
-            &alias,
-            &search,
-            &id,
-            &most,
-            &self.schema,
-        ];
-        let rows = match which {
-            Which::Alias(_) | Which::Id(_) => self.read(statement, arguments).await?,
-            // A workspace may have thousands, which hold up others in the shared session.
-            Which::All | Which::Like(_) => self.ask(statement, arguments).await?,
+              from lockstep_api.list_slack_integrations($1, $2, null, $3, $4, $5, $6)";
+        let rows = self
+            .ask(
+                statement,
+                &[
+                    &tenant.team,
+                    &tenant.enterprise,
+                    &search,
+                    &id,
+                    &most,
+                    &self.schema,
+                ],
+            )
+            .await?;
+        rows.iter().map(Integration::read).collect()
+    }
+
+    async fn integration_by_alias(
+        &self,
+        tenant: Tenant<'_>,
+        alias: &str,
+    ) -> Result<Option<Integration>, Error> {
+        let wanted = Alias {
+            team: tenant.team.to_owned(),
+            enterprise: tenant.enterprise.map(str::to_owned),
+            alias: alias.to_owned(),
         };
-        let integration = |row: &Row| {
-            Ok(Integration {
-                id: row.try_get(0)?,
-                alias: row.try_get(1)?,
-                owner: row.try_get(2)?,
-                path: row.try_get(3)?,
-                is_active: row.try_get(4)?,
-                events: row.try_get(5)?,
-                scopes: row.try_get(6)?,
-                has_token: row.try_get(7)?,
-                has_trouble: row.try_get(8)?,
-                has_followers: row.try_get(9)?,
-            })
-        };
-        rows.iter().map(integration).collect()
+        if alias.len() <= LONGEST_ALIAS {
+            let database = self.clone();
+            let ask = move |wanted: Vec<Alias>| {
+                let database = database.clone();
+                async move { database.by_aliases(&wanted).await }
+            };
+            if let Some(found) = self.by_alias.answer(wanted.clone(), ask).await {
+                return Ok(found);
+            }
+        }
+        let found = Box::pin(self.by_aliases(&[wanted])).await?;
+        Ok(found.into_iter().next().flatten())
+    }
+
+    /// What has each of these aliases.
+    async fn by_aliases(&self, wanted: &[Alias]) -> Result<Vec<Option<Integration>>, Error> {
+        let statement = "
+            select slack_integration_id, alias, owner, path, active, events, scopes, has_token, has_trouble, has_followers, place
+              from lockstep_api.slack_integrations_by_alias($1, $2, $3, $4)";
+        let teams: Vec<&str> = wanted.iter().map(|it| &*it.team).collect();
+        let enterprises: Vec<Option<&str>> =
+            wanted.iter().map(|it| it.enterprise.as_deref()).collect();
+        let aliases: Vec<&str> = wanted.iter().map(|it| &*it.alias).collect();
+        let rows = self
+            .ask(statement, &[&teams, &enterprises, &aliases, &self.schema])
+            .await?;
+        let mut found = vec![None; wanted.len()];
+        for row in &rows {
+            let place: i64 = row.try_get(10)?;
+            let place = usize::try_from(place - 1).unwrap_or(usize::MAX);
+            if let Some(found) = found.get_mut(place) {
+                *found = Some(Integration::read(row)?);
+            }
+        }
+        Ok(found)
     }
 
     /// Those that a user of the workspace manages.

@@ -1,6 +1,7 @@
 //! The Slack app's calls to the database: about installations ([`install`]), events and jobs ([`event`]), integrations
 //! ([`integration`]) and tokens ([`token`]). All are granted to the role `lockstep_sidecar`.
 
+mod connected;
 mod delivery;
 mod event;
 mod install;
@@ -25,10 +26,11 @@ use super::session::value;
 use crate::connection::Address;
 use crate::error::Error;
 
+use connected::ByAlias;
+pub(crate) use connected::{EVENTS, Integration, Which};
 pub(crate) use delivery::{Delivery, Finished, Mention, Outcome, Sent, Standing, Trouble, Updates};
 pub(crate) use event::{NewEvent, Received};
 pub(crate) use install::{Install, TakenState, TicketOwner, Workspace};
-pub(crate) use integration::{EVENTS, Integration, Which};
 pub(crate) use monitoring::{Drift, MetricsReport};
 pub(crate) use publish::Published;
 pub(crate) use settings::HostProperties;
@@ -69,6 +71,7 @@ impl Writes {
 pub(crate) struct SlackDatabase {
     pool: Pool,
     pub(super) schema: String,
+    by_alias: Arc<ByAlias>,
 }
 
 impl SlackDatabase {
@@ -76,18 +79,7 @@ impl SlackDatabase {
         Ok(Self {
             pool: Pool::new(address, sessions)?,
             schema: schema.to_owned(),
-        })
-    }
-
-    /// The same, for requests: short reads share one of the sessions.
-    pub(crate) fn for_requests(
-        address: &Address,
-        schema: &str,
-        sessions: usize,
-    ) -> Result<Self, Error> {
-        Ok(Self {
-            pool: Pool::sharing(address, sessions)?,
-            schema: schema.to_owned(),
+            by_alias: Arc::default(),
         })
     }
 
@@ -100,6 +92,7 @@ impl SlackDatabase {
         Ok(Self {
             pool: Pool::listening(address, "lockstep_delivery", wake)?,
             schema: schema.to_owned(),
+            by_alias: Arc::default(),
         })
     }
 
@@ -148,6 +141,7 @@ impl SlackDatabase {
         Self {
             pool: self.pool.within(patience),
             schema: self.schema.clone(),
+            by_alias: Arc::clone(&self.by_alias),
         }
     }
 
@@ -157,15 +151,6 @@ impl SlackDatabase {
         arguments: Arguments<'_>,
     ) -> Result<Vec<Row>, Error> {
         self.pool.ask(statement, arguments).await
-    }
-
-    /// The same, for what takes a moment and changes nothing.
-    async fn read(
-        &self,
-        statement: &'static str,
-        arguments: Arguments<'_>,
-    ) -> Result<Vec<Row>, Error> {
-        self.pool.read(statement, arguments).await
     }
 
     pub(super) async fn value<T: FromSqlOwned>(
@@ -187,7 +172,7 @@ impl SlackDatabase {
 }
 
 /// All functions that `serve` calls.
-pub(crate) const FUNCTIONS: [&str; 47] = [
+pub(crate) const FUNCTIONS: [&str; 48] = [
     "begin_slack_install",
     "claim_deliveries",
     "claim_jobs",
@@ -224,6 +209,7 @@ pub(crate) const FUNCTIONS: [&str; 47] = [
     "set_slack_person",
     "slack_bot",
     "slack_channel_troubles",
+    "slack_integrations_by_alias",
     "slack_workspace_notifications",
     "start_runner",
     "status_history",

@@ -153,7 +153,7 @@ impl SlackDatabase {
         let statement = "
             select path, channel, events, coalesce(routes, '[]'), state, error, needed from lockstep_api.list_slack_subscriptions($1, $2, $3, $4)";
         let rows = self
-            .read(
+            .ask(
                 statement,
                 &[&tenant.team, &tenant.enterprise, &most, &self.schema],
             )
@@ -185,7 +185,7 @@ impl SlackDatabase {
             select path, channel, events, coalesce(routes, '[]'), state, team_id, team_name, username
               from lockstep_api.list_slack_followers($1, $2, $3, $4, $5, $6, $7)";
         let rows = self
-            .read(
+            .ask(
                 statement,
                 &[
                     &tenant.team,

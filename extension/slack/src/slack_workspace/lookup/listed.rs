@@ -4,11 +4,11 @@
 use crate::slack_workspace::host::{Host, by_index, event_columns, owner_or};
 use lockstep_server::host::way_to;
 use lockstep_server::{Answer, Statement, View, keys_argument};
-use pgrx::pg_sys::{self, Datum};
+use pgrx::pg_sys::{self, Datum, Oid};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The number of columns before those of the events.
-const COLUMNS_BEFORE_EVENTS: usize = 11;
+const COLUMNS_BEFORE_EVENTS: usize = 12;
 
 /// An integration, as it is listed.
 pub(super) type Listed = (
@@ -27,7 +27,9 @@ pub(super) type Listed = (
 );
 
 pub(super) struct Listings {
+    /// `$1` team, `$2` part of an alias, `$3` id, `$4` maximum rows.
     pub(super) all: Listing,
+    /// `$1` teams, `$2` aliases.
     pub(super) by_alias: Listing,
     /// Names of the namespaces with ids `$1`.
     paths: Statement,
@@ -41,7 +43,9 @@ pub(super) struct Listing {
 
 /// An integration, as found.
 pub(super) struct Found {
-    id: i64,
+    /// Of the team and alias that were asked for, from 1.
+    pub(super) place: i64,
+    pub(super) id: i64,
     pub(super) integration: i64,
     alias: String,
     project: Option<String>,
@@ -63,29 +67,48 @@ impl Listings {
             tables.namespaces.qualified_name()
         );
         Self {
-            all: Listing::new(tables, false),
-            by_alias: Listing::new(tables, true),
+            all: Listing::new(tables, &ALL),
+            by_alias: Listing::new(tables, &BY_ALIAS),
             paths: by_index(&paths, &[pg_sys::INT8ARRAYOID]),
         }
     }
 }
 
+/// How rows are chosen.
+struct Choice {
+    place: &'static str,
+    from: &'static str,
+    condition: &'static str,
+    order: &'static str,
+    parameters: &'static [Oid],
+}
+
+const ALL: Choice = Choice {
+    place: "1::pg_catalog.int8",
+    from: "",
+    condition: "s.team_id == $1 and ($3 is null or s.id == $3)
+                 and ($2 is null or pg_catalog.strpos(pg_catalog.lower(s.alias), pg_catalog.lower($2)) operator(pg_catalog.>) 0)",
+    order: "order by s.alias::pg_catalog.text collate \"C\" limit $4",
+    parameters: &[
+        pg_sys::TEXTOID,
+        pg_sys::TEXTOID,
+        pg_sys::INT8OID,
+        pg_sys::INT4OID,
+    ],
+};
+
+/// The application's index finds the single row of an alias in a team of thousands.
+const BY_ALIAS: Choice = Choice {
+    place: "w.place",
+    from: "rows from (pg_catalog.unnest($1), pg_catalog.unnest($2)) with ordinality w (team, alias, place) cross join",
+    condition: "s.team_id == w.team and s.alias == w.alias",
+    order: "",
+    parameters: &[pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID],
+};
+
 impl Listing {
-    /// `$1` team, `$2` alias, `$3` part of an alias, `$4` id, `$5` maximum rows. Planned once, because planning takes twenty
-    /// times as long as listing a row. With an alias the plan is another one, because the application's index finds its single
-    /// row in a team of thousands.
-    fn new(tables: &Host, has_alias: bool) -> Self {
-        let conditions = match has_alias {
-            true => "s.alias == $2",
-            false => {
-                "$2 is null
-                 and ($3 is null or pg_catalog.strpos(pg_catalog.lower(s.alias), pg_catalog.lower($3)) operator(pg_catalog.>) 0)"
-            }
-        };
-        let order = match has_alias {
-            true => "",
-            false => "order by s.alias::pg_catalog.text collate \"C\"",
-        };
+    /// Planned once, because planning takes twenty times as long as listing a row.
+    fn new(tables: &Host, choice: &Choice) -> Self {
         let (events, columns): (Vec<String>, Vec<String>) =
             event_columns(tables).into_iter().unzip();
         let columns: String = columns
@@ -101,11 +124,15 @@ impl Listing {
                     {way}, i.active,
                     array(select c.name::pg_catalog.text from {links} l join {scopes} c on c.id == l.slack_api_scope_id
                            where l.slack_integration_id == s.id),
-                    s.encrypted_bot_access_token is not null, s.user_id::pg_catalog.text, p.id::pg_catalog.int8{columns}
-               from {slack} s join {integrations} i on i.id == s.integration_id
+                    s.encrypted_bot_access_token is not null, s.user_id::pg_catalog.text, p.id::pg_catalog.int8, {place}{columns}
+               from {from} {slack} s join {integrations} i on i.id == s.integration_id
                left join {projects} p on p.id == {project}
                left join {namespaces} h on h.id == coalesce(p.namespace_id, {group})
-              where s.team_id == $1 and ($4 is null or s.id == $4) and {conditions} {order} limit $5",
+              where {condition} {order}",
+            place = choice.place,
+            from = choice.from,
+            condition = choice.condition,
+            order = choice.order,
             way = way_to(&tables.namespaces, "h"),
             project = owner("project_id"),
             group = owner("group_id"),
@@ -116,15 +143,8 @@ impl Listing {
             projects = tables.projects.qualified_name(),
             namespaces = tables.namespaces.qualified_name(),
         );
-        let parameters = [
-            pg_sys::TEXTOID,
-            pg_sys::TEXTOID,
-            pg_sys::TEXTOID,
-            pg_sys::INT8OID,
-            pg_sys::INT4OID,
-        ];
         Self {
-            query: by_index(&text, &parameters),
+            query: by_index(&text, choice.parameters),
             events,
         }
     }
@@ -147,6 +167,7 @@ impl Listing {
         let is_on = |place: usize| row.get(COLUMNS_BEFORE_EVENTS + place) == Some(true);
         let events = (1..).zip(&self.events).filter(|(place, _)| is_on(*place));
         Found {
+            place: row.get(12).unwrap_or_default(),
             id: row.get(1).unwrap_or_default(),
             integration: row.get(2).unwrap_or_default(),
             alias: row.get(3).unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! The session that short reads share.
+//! Reads that are asked together.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -15,9 +15,8 @@ use crate::concurrency::PATIENCE;
 use crate::database::cluster;
 use crate::slack_app::{COMMANDS, Stage};
 
-/// What `pg_stat_activity` says of the shared session.
-const SHARED: &str =
-    "datname = current_database() and application_name = 'lockstep-sidecar shared'";
+/// What `pg_stat_activity` says of the sidecar's sessions.
+const SIDECARS: &str = "datname = current_database() and application_name like 'lockstep-sidecar%'";
 
 /// The same of those that wait for a lock.
 const WAITS: &str = "datname = current_database() and wait_event_type = 'Lock'";
@@ -71,55 +70,53 @@ fn wait_for_end(client: &mut Client, which: &str) -> Result<()> {
     Ok(())
 }
 
-/// Waits until reads are answered on the shared session, which the first of them opens. They need no table that a test locks.
-fn share(client: &mut Client, caller: &Caller, origin: &Origin) -> Result<i32> {
-    let answered = format!("{SHARED} and query like '%lockstep_api.%'");
-    let begun = Instant::now();
-    loop {
-        say(caller, origin, "subscriptions")?;
-        if let Some(pid) = session(client, &answered)? {
-            return Ok(pid);
-        }
-        ensure!(begun.elapsed() < PATIENCE, "no session is shared");
-        thread::sleep(Duration::from_millis(10));
+/// Somebody asks for the status of each project, and of one that is not there, and again.
+fn ask(caller: &Caller, origin: &Origin, place: usize) -> Result<()> {
+    for round in 0..20 {
+        let name = NAMES[(place + round) % NAMES.len()];
+        let said = say(caller, origin, &format!("{name} status"))?;
+        ensure!(said.starts_with(&format!("*{name}*")), "{name}: {said}");
+        let said = say(caller, origin, &format!("group/none-{place} status"))?;
+        ensure!(said.contains(&format!("group/none-{place}")), "{said}");
     }
+    Ok(())
 }
 
+const CALLS: [&str; 2] = [
+    "lockstep_database_call_duration_seconds_count",
+    "slack_integrations_by_alias",
+];
+
 #[test]
-fn reads_at_the_same_time_share_a_session_and_get_answers_of_their_own() -> Result<()> {
-    let (mut stage, origin) = set("app_shared")?;
-    share(&mut stage.client, &stage.caller, &origin)?;
+fn reads_at_the_same_time_share_a_call_and_get_answers_of_their_own() -> Result<()> {
+    let (stage, origin) = set("app_batch")?;
     let (caller, origin) = (&stage.caller, &origin);
-    let ask = |place: usize| -> Result<()> {
-        for round in 0..20 {
-            let name = NAMES[(place + round) % NAMES.len()];
-            let said = say(caller, origin, &format!("{name} status"))?;
-            ensure!(said.starts_with(&format!("*{name}*")), "{name}: {said}");
-            let said = say(caller, origin, &format!("group/none-{place} status"))?;
-            ensure!(said.contains(&format!("group/none-{place}")), "{said}");
-        }
-        Ok(())
-    };
+    let clients = 16;
     thread::scope(|scope| {
-        let asking: Vec<_> = (0..16)
-            .map(|place| scope.spawn(move || ask(place)))
+        let asking: Vec<_> = (0..clients)
+            .map(|place| scope.spawn(move || ask(caller, origin, place)))
             .collect();
         asking
             .into_iter()
             .try_for_each(|it| it.join().map_err(|_| anyhow!("a client ended"))?)
     })?;
-    share(&mut stage.client, caller, origin)?;
+    let calls = stage.sidecar.metric(&CALLS)?;
+    ensure!(
+        calls > 0.0 && calls < (clients * 40) as f64,
+        "each was asked alone: {calls}"
+    );
     Ok(())
 }
 
 #[test]
-fn a_read_after_the_end_of_the_shared_session_is_answered_on_another() -> Result<()> {
-    let (mut stage, origin) = set("app_shared_end")?;
+fn a_read_after_the_end_of_all_sessions_is_answered() -> Result<()> {
+    let (mut stage, origin) = set("app_batch_end")?;
     for _ in 0..3 {
-        let shared = share(&mut stage.client, &stage.caller, &origin)?;
-        stage
-            .client
-            .execute("select pg_terminate_backend($1, 60000)", &[&shared])?;
+        let end = format!(
+            "select count(pg_terminate_backend(pid, 60000)) from pg_stat_activity where {SIDECARS}"
+        );
+        let ended: i64 = stage.client.query_one(&end, &[])?.get(0);
+        ensure!(ended > 0, "the sidecar has no session");
         let said = stage.say(&origin, "group/two status")?;
         ensure!(said.starts_with("*group/two*"), "{said}");
     }
@@ -127,10 +124,9 @@ fn a_read_after_the_end_of_the_shared_session_is_answered_on_another() -> Result
 }
 
 #[test]
-fn a_read_during_which_the_shared_session_ends_is_asked_again() -> Result<()> {
-    let name = "app_shared_lost";
+fn a_read_during_which_its_session_ends_is_asked_again() -> Result<()> {
+    let name = "app_batch_lost";
     let (mut stage, origin) = set(name)?;
-    share(&mut stage.client, &stage.caller, &origin)?;
     let mut holder = cluster()?.connect(name)?;
     let mut transaction = holder.transaction()?;
     transaction.batch_execute("lock table integrations in access exclusive mode")?;
@@ -153,18 +149,13 @@ fn a_read_during_which_the_shared_session_ends_is_asked_again() -> Result<()> {
 
 #[test]
 fn a_read_that_waits_for_a_lock_holds_up_no_other() -> Result<()> {
-    let name = "app_shared_lock";
+    let name = "app_batch_lock";
     let (mut stage, origin) = set(name)?;
-    share(&mut stage.client, &stage.caller, &origin)?;
     let mut holder = cluster()?.connect(name)?;
     let mut transaction = holder.transaction()?;
     transaction.batch_execute("lock table integrations in access exclusive mode")?;
     let (caller, sidecar) = (&stage.caller, &stage.sidecar);
-    let timed = [
-        "lockstep_database_call_duration_seconds_count",
-        "list_slack_integrations",
-    ];
-    let before = sidecar.metric(&timed)?;
+    let before = sidecar.metric(&CALLS)?;
     thread::scope(|scope| -> Result<()> {
         let waiting = scope.spawn(|| say(caller, &origin, "group/one status"));
         wait_for(&mut stage.client, WAITS)?;
@@ -176,7 +167,7 @@ fn a_read_that_waits_for_a_lock_holds_up_no_other() -> Result<()> {
             ensure!(begun.elapsed() < PATIENCE, "nothing is given up");
             thread::sleep(Duration::from_millis(10));
         }
-        ensure!(sidecar.metric(&timed)? <= before, "an attempt is timed");
+        ensure!(sidecar.metric(&CALLS)? <= before, "an attempt is timed");
         transaction.rollback()?;
         let said = waiting.join().map_err(|_| anyhow!("a client ended"))??;
         ensure!(
@@ -210,9 +201,8 @@ fn asked(stage: &Stage, origin: &Origin, text: &str) -> Result<TcpStream> {
 
 #[test]
 fn a_read_that_nobody_waits_for_any_more_waits_for_no_lock() -> Result<()> {
-    let name = "app_shared_gone";
+    let name = "app_batch_gone";
     let (mut stage, origin) = set(name)?;
-    share(&mut stage.client, &stage.caller, &origin)?;
     let mut holder = cluster()?.connect(name)?;
     let mut transaction = holder.transaction()?;
     transaction.batch_execute("lock table integrations in access exclusive mode")?;
@@ -224,32 +214,4 @@ fn a_read_that_nobody_waits_for_any_more_waits_for_no_lock() -> Result<()> {
     let said = stage.say(&origin, "group/three status")?;
     ensure!(said.starts_with("*group/three*"), "{said}");
     Ok(())
-}
-
-/// Another session is lost while a read waits on the shared one, which is closed then as well.
-#[test]
-fn a_read_on_a_session_that_is_shared_no_more_is_cancelled_as_well() -> Result<()> {
-    let name = "app_shared_closed";
-    let (mut stage, origin) = set(name)?;
-    let (caller, client, origin) = (&stage.caller, &mut stage.client, &origin);
-    share(client, caller, origin)?;
-    let mut holder = cluster()?.connect(name)?;
-    let mut transaction = holder.transaction()?;
-    transaction.batch_execute("lock table integrations in access exclusive mode")?;
-    let waits_on_shared = format!("{SHARED} and {WAITS}");
-    thread::scope(|scope| -> Result<()> {
-        let first = scope.spawn(|| say(caller, origin, "group/one status"));
-        let elsewhere = format!("{WAITS} and not ({SHARED})");
-        let other = wait_for(client, &elsewhere)?;
-        share(client, caller, origin)?;
-        let second = scope.spawn(|| say(caller, origin, "group/two status"));
-        wait_for(client, &waits_on_shared)?;
-        client.execute("select pg_terminate_backend($1)", &[&other])?;
-        wait_for_end(client, &waits_on_shared)?;
-        transaction.rollback()?;
-        for asking in [first, second] {
-            asking.join().map_err(|_| anyhow!("a client ended"))??;
-        }
-        Ok(())
-    })
 }
