@@ -42,6 +42,8 @@ pub(crate) enum Wrong<'a> {
     /// True in one place, and false in another one.
     Twice(&'a str),
     NoChannel,
+    /// It follows a comma and a space, which end the list.
+    Apart(&'a str),
 }
 
 impl Wrong<'_> {
@@ -71,16 +73,20 @@ impl Wrong<'_> {
                 mark("false")
             ),
             Self::Empty(word) => format!(
-                "{} has an empty value. Write it like {example}, without spaces.",
+                "{} has an empty value; write it like {example}, without spaces.",
                 shown(word)
             ),
             Self::Quoted(word) => format!(
-                "{} has a value that does not end with a quotation mark. Write it like {}.",
+                "{} has a value that does not end with a quotation mark; write it like {}.",
                 shown(word),
                 mark("labels=\"help wanted\",bug")
             ),
             Self::Twice(word) => format!("{} says the opposite of an earlier word.", shown(word)),
-            Self::NoChannel => "It has no channel, such as #general.".to_owned(),
+            Self::Apart(word) => format!(
+                "{} is neither a channel nor an event. A list has no space after its comma: {example}.",
+                shown(word)
+            ),
+            Self::NoChannel => "There is no channel, such as #general.".to_owned(),
         }
     }
 }
@@ -126,10 +132,15 @@ fn condition(word: &str, decode: fn(&str) -> String) -> Result<(String, Value), 
     }
     let values = values(value).ok_or(Wrong::Quoted(word))?;
     let values: Vec<String> = values.iter().map(|it| decode(it.trim())).collect();
-    // The database leaves the signs away, and then what is empty: the route would lose its condition.
+    // The database leaves the sign away, and then what is empty: the route would lose its condition.
+    let sign: &[char] = match name.as_str() {
+        "labels" | "without_labels" => &['~'],
+        "authors" | "without_authors" => &['@'],
+        _ => &[],
+    };
     if values
         .iter()
-        .any(|it| it.trim_matches(['~', '@']).is_empty())
+        .any(|it| it.trim_start_matches(sign).is_empty())
     {
         return Err(Wrong::Empty(word));
     }
@@ -140,14 +151,20 @@ fn condition(word: &str, decode: fn(&str) -> String) -> Result<(String, Value), 
 pub(crate) fn read(line: &str) -> Result<Value, Wrong<'_>> {
     let mut route = Map::new();
     let (mut channels, mut events) = (Vec::new(), Vec::new());
+    let mut is_list = false;
     for word in words(line) {
         if is_channel(word) {
             channels.push(word);
         } else if word.contains('=') {
             add(&mut route, word, str::to_owned)?;
         } else {
-            events.push(event(word).ok_or(Wrong::Event(word))?);
+            let wrong = match is_list {
+                true => Wrong::Apart(word),
+                false => Wrong::Event(word),
+            };
+            events.push(event(word).ok_or(wrong)?);
         }
+        is_list = word.contains('=') && word.ends_with(',');
     }
     if channels.is_empty() {
         return Err(Wrong::NoChannel);
@@ -223,6 +240,15 @@ mod tests {
                 json!({"channels": ["#a"], "labels": ["type::bug", "b"], "tags": true}),
             ),
             (
+                r#"#a paths="a\b c","\\x","\„""#,
+                json!({"channels": ["#a"], "paths": ["a\\b c", "\\x", "„"]}),
+            ),
+            // The database leaves signs away only where they are signs.
+            (
+                "#a branches=~,@ labels=@ authors=~",
+                json!({"channels": ["#a"], "branches": ["~", "@"], "labels": ["@"], "authors": ["~"]}),
+            ),
+            (
                 "#a authors=@ada paths=docs/*,\\x severities=high environments=*",
                 json!({"channels": ["#a"], "authors": ["@ada"], "paths": ["docs/*", "\\x"], "severities": ["high"], "environments": ["*"]}),
             ),
@@ -240,7 +266,8 @@ mod tests {
             ("general push", Wrong::Event("general")),
             ("#a <!channel>", Wrong::Event("<!channel>")),
             // The space ends the condition.
-            ("#a branches=main, release/*", Wrong::Event("release/*")),
+            ("#a branches=main, release/*", Wrong::Apart("release/*")),
+            ("#a branches=main dev", Wrong::Event("dev")),
             ("#a branch=main", Wrong::Condition("branch=main")),
             ("#a =x", Wrong::Condition("=x")),
             ("#a channels=#b", Wrong::Condition("channels=#b")),
@@ -254,6 +281,7 @@ mod tests {
             // Without the sign nothing is left.
             ("#a labels=a,~", Wrong::Empty("labels=a,~")),
             ("#a authors=@", Wrong::Empty("authors=@")),
+            ("#a paths=\"\"", Wrong::Empty("paths=\"\"")),
             ("#a labels=\"a b", Wrong::Quoted("labels=\"a b")),
             ("#a labels=\"a\\\"", Wrong::Quoted("labels=\"a\\\"")),
             ("#a labels=\"a\"b", Wrong::Quoted("labels=\"a\"b")),

@@ -66,7 +66,14 @@ fn unquoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let mut letters = text.chars();
     loop {
         match letters.next()? {
-            '\\' => value.push(letters.next()?),
+            '\\' => {
+                let next = letters.clone().next()?;
+                match next == '\\' || QUOTES.contains(&next) {
+                    true => value.extend(letters.next()),
+                    // As in a pattern.
+                    false => value.push('\\'),
+                }
+            }
             letter if QUOTES.contains(&letter) => return Some((value.into(), letters.as_str())),
             letter => value.push(letter),
         }

@@ -309,7 +309,7 @@ pub(crate) fn check_view(view: &Value, surface: Surface) -> Vec<String> {
         let length = view
             .get(name)
             .and_then(Value::as_str)
-            .map(|text| text.chars().count());
+            .map(|text| text.encode_utf16().count());
         if length.is_some_and(|length| length > longest) {
             note(format!(
                 "{name} must be less than {} characters",

@@ -33,6 +33,7 @@ pub(crate) mod restart;
 mod route;
 mod secret;
 mod settings;
+mod settings_turns;
 mod slack_user;
 mod spool;
 mod sweep;

@@ -229,7 +229,7 @@ fn routes_are_not_replaced_unseen() -> Result<()> {
                 .map_err(|_| anyhow::anyhow!("a session panicked"))?;
             let error = said.err().context("it did not see the other's")?;
             ensure!(
-                error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE),
+                error.code() == Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE),
                 "{error:?}"
             );
             Ok(())
@@ -258,7 +258,7 @@ fn routes_are_not_replaced_unseen() -> Result<()> {
         ensure!(!versions.contains(&now), "{settings}");
         versions.push(now);
         let stale = call(r##"{"routes": [{"channels": "#c"}]}"##, &before);
-        refused(&mut client, &stale, "40001", changed)?;
+        refused(&mut client, &stale, "55000", changed)?;
     }
     // Nor is what was not seen removed; nothing of its own is nothing to lose.
     let stale = versions[0].clone();
@@ -266,7 +266,7 @@ fn routes_are_not_replaced_unseen() -> Result<()> {
     refused(
         &mut client,
         &call("\"inherited\"", &stale),
-        "40001",
+        "55000",
         changed,
     )?;
     let seen = version(&mut client)?;
@@ -278,7 +278,7 @@ fn routes_are_not_replaced_unseen() -> Result<()> {
     client
         .batch_execute("select lockstep.set_slack_notifications(2, '{\"all_routes\": false}')")?;
     let own = |seen: &str| call(r##"{"routes": [{"channels": "#own"}]}"##, seen);
-    refused(&mut client, &own(&seen), "40001", changed)?;
+    refused(&mut client, &own(&seen), "55000", changed)?;
     let seen = version(&mut client)?;
     client.batch_execute(&own(&seen))?;
     Ok(())

@@ -175,3 +175,59 @@ fn confidential_events_go_where_an_account_says() -> Result<()> {
     client.batch_execute(&set("U1", false, "{}", r#"{"confidential_issue": false}"#))?;
     Ok(())
 }
+
+/// What is off now may be switched on later, by somebody who trusts that an account has chosen the channels.
+#[test]
+fn confidential_events_that_are_off_go_where_an_account_says() -> Result<()> {
+    let mut client = people("manager_confidential_off")?;
+    let set = |user: &str, settings: &str| {
+        format!(
+            "select * from lockstep_api.set_slack_integration_settings('A', null, 1, '{user}', {}, '{settings}', null)",
+            user == "U9"
+        )
+    };
+    client.batch_execute(
+        "update integrations set confidential_issues_events = false, confidential_note_events = false;
+         update integrations set inherit_from_id = 1 where id = 2; update integrations set inherit_from_id = 2 where id = 3",
+    )?;
+    let needs = "only a linked account";
+    let traps = [
+        r##"{"event_channels": {"confidential_issue": ["#trap"]}}"##,
+        r##"{"event_channels": {"vulnerability": ["#trap"]}}"##,
+        r##"{"routes": [{"channels": ["#trap"], "events": ["push", "confidential_note"]}]}"##,
+    ];
+    for settings in traps {
+        for user in ["U1", "U9"] {
+            refused(&mut client, &set(user, settings), "28000", needs)?;
+        }
+    }
+    // What others get, too, is seen by whoever switches more on.
+    let common = r##"{"channels": ["#all"], "routes": [{"channels": ["#r"]}, {"channels": ["#r"], "events": ["issue"]}]}"##;
+    client.batch_execute(&set("U1", common))?;
+    client.batch_execute(&set(
+        "U1",
+        r##"{"event_channels": {"confidential_issue": ["#all"]}}"##,
+    ))?;
+    // Where the settings are inherited the event is on.
+    for heir in [2, 3] {
+        client.batch_execute(&format!(
+            "update integrations set confidential_note_events = (id = {heir})"
+        ))?;
+        for settings in [
+            r##"{"channels": ["#all", "#trap"]}"##,
+            r##"{"event_channels": {"note": ["#trap"]}}"##,
+        ] {
+            for user in ["U1", "U9"] {
+                refused(&mut client, &set(user, settings), "28000", needs)?;
+            }
+        }
+        client.batch_execute(&set("U1", r##"{"event_channels": {"push": ["#pushes"]}}"##))?;
+    }
+    client.batch_execute("update integrations set confidential_note_events = false")?;
+    for settings in traps {
+        client.batch_execute(&set("U3", settings))?;
+        // It is there now.
+        client.batch_execute(&set("U1", settings))?;
+    }
+    Ok(())
+}

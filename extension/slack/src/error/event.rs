@@ -42,7 +42,7 @@ errors! {
         "Look for type_new 'Integrations::GitlabSlackApplication' in GitLab's table integrations.",
     ),
     RoutesChanged { id: i64 } => (
-        ERRCODE_T_R_SERIALIZATION_FAILURE,
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!("the routes of integration {id} have changed since they were read"),
         "Nothing was changed.",
         "Read them again, and change those: lockstep_api.slack_workspace_notifications.",

@@ -128,8 +128,8 @@ errors! {
         format!(
             "only a linked account may choose where confidential events of Slack integration \"{alias}\" go"
         ),
-        "The change would send them to another channel.",
-        "Switch confidential events off, or link the account of a maintainer of the project or group.",
+        "The change would send them to another channel, now, where the settings are inherited, or once they are switched on.",
+        "Name no channels for them, in routes neither, and switch them off, also where the settings are inherited; or link the account of a maintainer.",
     ),
     NotFlushed { rows: usize } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

@@ -19,6 +19,7 @@ pub(crate) use host::{CLASS, Tables, check_max_rows, lock_team, workspace};
 pub(crate) use identical::{notes_left, release_notes, roll_back_notes, rows_adrift, settle};
 pub(crate) use lookup::{
     Destination, Token, allowed, ancestors, check_attached, destination_of, destinations,
-    inherited, of_workspace, project_of_path, tokens, with_token, write_with_heirs,
+    inherited, is_true_with_heirs, of_workspace, project_of_path, tokens, with_token,
+    write_with_heirs,
 };
 pub(crate) use manager::Right;

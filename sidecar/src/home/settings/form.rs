@@ -79,19 +79,31 @@ impl Mistake {
 }
 
 impl Form {
+    /// Confidential events, beside the routes if these are not those that are stored.
+    pub(super) fn needs_account(&self, stored: &Value) -> Mistake {
+        const WRONG: &str = "Confidential events would go to a new channel, now or once they are switched on. Leave them out, also of routes, or ask a maintainer with a linked GitLab account.";
+        let routes = self.routes.as_ref();
+        let changed = routes.filter(|routes| json!(routes.typed.routes) != stored[ROUTES]);
+        Mistake::new(changed.map_or(EVENTS_FIELD, |routes| &routes.block), WRONG)
+    }
+
     /// What the database refuses, beside the field that it names; the error itself is logged.
     pub(super) fn refused(&self, refusal: &str) -> Mistake {
         const WRONG: &str = "is too long, or contains characters that are not allowed in a name.";
-        let is_named = |field: &&str| refusal.contains(&format!("\"{field}"));
-        if let Some(routes) = self.routes.as_ref().filter(|_| is_named(&ROUTES)) {
-            let text = match routes.typed.line_of(refusal) {
+        // Its names and values may contain those of other fields.
+        let path = refusal.split_once("setting \"").map_or("", |(_, it)| it);
+        let path = path.split_once('"').map_or("", |(path, _)| path);
+        let named = path.split(['.', '[']).next().unwrap_or_default();
+        if let Some(routes) = self.routes.as_ref().filter(|_| named == ROUTES) {
+            let text = match routes.typed.line_of(path) {
                 Some(line) => format!("Line {line} {WRONG}"),
                 None => format!("This {WRONG}"),
             };
             return Mistake::new(&routes.block, text);
         }
         let fields = [EVENT_CHANNELS, CHANNELS, LABELS, MUTED, USER_GROUPS];
-        let field = fields.into_iter().find(is_named).unwrap_or(CHANNELS);
+        let field = fields.into_iter().find(|field| *field == named);
+        let field = field.unwrap_or(CHANNELS);
         Mistake::new(field, format!("This {WRONG}"))
     }
 
@@ -292,6 +304,12 @@ mod tests {
                 "setting \"event_channels.push\" has",
                 "event_channels",
                 "This is",
+            ),
+            ("setting \"labels\" has \"routes[1]", "labels", "This is"),
+            (
+                "setting \"routes[0].channels\" has \"setting \"routes[1]",
+                "routes.v1",
+                "Line 2 is",
             ),
             ("something else", "channels", "This is"),
         ] {

@@ -1,8 +1,9 @@
-//! The channels and filters of a project, in a modal of the App Home: showing it ([`modal`]), and processing its input
+//! The channels and filters of a project, in a modal of the App Home: showing it ([`modal`]), also to who was [overtaken](mod@overtaken), and processing its input
 //! ([`form`], [`mod@routes`], [`text`]).
 
 mod form;
 mod modal;
+mod overtaken;
 mod routes;
 mod text;
 
@@ -21,7 +22,7 @@ use crate::error::complain;
 use crate::http::Problem;
 use crate::slack::{Interaction, Owner};
 
-use form::{EVENTS_FIELD, Form, Mistake};
+use form::{CHANNELS, Form, Mistake};
 
 /// Opens the modal. Slack accepts a click's trigger for three seconds, so this is not a job.
 pub(super) async fn open(
@@ -30,7 +31,7 @@ pub(super) async fn open(
     interaction: &Interaction,
     integration: i64,
 ) -> Result<(), Problem> {
-    let Some(view) = view_for(app, owner, &interaction.user.id, integration).await? else {
+    let Ok((view, _)) = view_for(app, owner, &interaction.user.id, integration).await? else {
         return Ok(());
     };
     let tenant = owner.tenant();
@@ -52,24 +53,29 @@ pub(super) async fn open(
     Ok(())
 }
 
-/// The form with the settings as they are, for a user who may change them.
+/// The form with the settings as they are, and the version of its routes, for a user who may change them; or why there is none.
 async fn view_for(
     app: &App,
     owner: &Owner,
     user: &str,
     integration: i64,
-) -> Result<Option<Value>, Problem> {
+) -> Result<Result<(Value, Option<String>), Notice>, Problem> {
     let tenant = owner.tenant();
     let found = app.database.integrations(tenant, Which::Id(integration), 1);
     let found = found.await?;
     let is_manager = app.managers.contains(user);
     let managed = app.database.managed(tenant, user, &found, is_manager);
     let managed = managed.await?;
-    let Some(found) = found.first().filter(|it| managed.contains(&it.id)) else {
-        return Ok(None);
+    let Some(found) = found.first() else {
+        return Ok(Err(Notice::Gone));
     };
+    if !managed.contains(&found.id) {
+        return Ok(Err(Notice::NotAllowed));
+    }
     let settings = app.database.notification_settings(tenant, integration);
-    Ok(Some(modal::of(found, &settings.await?)))
+    let settings = settings.await?;
+    let version = settings["routes_version"].as_str().map(str::to_owned);
+    Ok(Ok((modal::of(found, &settings), version)))
 }
 
 /// Processes the input; errors are shown next to their fields.
@@ -108,23 +114,30 @@ pub(super) async fn submit(app: &App, interaction: &Interaction) -> Result<Respo
         }
         Err(error) if error.has_code(&SqlState::INSUFFICIENT_PRIVILEGE) => Notice::NotAllowed,
         Err(error) if error.has_code(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => {
-            let text = "Confidential events would go to a new channel. Leave them out, also of routes, or ask a maintainer with a linked GitLab account.";
-            return Ok(shown(&[Mistake::new(EVENTS_FIELD, text)]));
+            let stored = app.database.notification_settings(tenant, integration);
+            return Ok(shown(&[form.needs_account(&stored.await?)]));
         }
         Err(error) if error.has_code(&SqlState::NO_DATA_FOUND) => Notice::Gone,
         Err(error) if error.has_code(&SqlState::INVALID_PARAMETER_VALUE) => {
             complain!(error, "settings are refused");
             return Ok(shown(&[form.refused(&error.report())]));
         }
-        Err(error) if error.has_code(&SqlState::T_R_SERIALIZATION_FAILURE) => {
+        Err(error) if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => {
             let typed = form.routes.as_ref().map(|routes| routes.text.as_str());
             match view_for(app, &owner, user, integration).await? {
-                Some(view) => {
-                    let view = modal::overtaken(view, typed.unwrap_or_default());
+                // Other errors have the same state.
+                Ok((_, version)) if version == form.routes_version => return Err(error.into()),
+                Ok((view, _)) => {
+                    let view = overtaken::again(view, typed.unwrap_or_default());
                     return Ok(updated(&view));
                 }
-                None => Notice::NotAllowed,
+                Err(notice) => notice,
             }
+        }
+        Err(error) if error.has_code(&SqlState::T_R_SERIALIZATION_FAILURE) => {
+            complain!(error, "settings are not saved");
+            let text = "Others are changing it at this moment: save it again.";
+            return Ok(shown(&[Mistake::new(CHANNELS, text)]));
         }
         Err(error) => return Err(error.into()),
     };

@@ -10,7 +10,7 @@ use super::routes::{ALL, ALL_ROUTES, FIRST, ROUTES, block, written};
 use crate::database::{EVENTS, Integration};
 use crate::home::view::SETTINGS;
 use crate::route;
-use crate::slack::{LONGEST_TEXT, escape, fit_lines, shorten};
+use crate::slack::{LONGEST_TEXT, code, escape, fit_lines, shorten};
 
 const BRANCH_CHOICES: [(&str, &str); 4] = [
     ("all", "All branches"),
@@ -127,7 +127,7 @@ pub(super) fn of(integration: &Integration, settings: &Value) -> Value {
     })
 }
 
-fn section(markup: &str) -> Value {
+pub(super) fn section(markup: &str) -> Value {
     json!({ "type": "section", "text": { "type": "mrkdwn", "text": markup } })
 }
 
@@ -137,9 +137,10 @@ const ROUTES_CHOICES: [(&str, &str); 2] = [
 ];
 
 const ROUTES_HINT: &str = "One per line: channels, then events and conditions, such as #releases push branches=main,release/* or #docs \
-    paths=docs/* without_labels=\"work in progress\". All conditions of a line must hold; * stands for anything. Without events it is \
-    for all that are not confidential. Conditions are branches, labels, without_labels, authors, without_authors, paths, environments \
-    and severities, and with true or false drafts, tags and child_pipelines.";
+    paths=docs/* without_labels=\"work in progress\". All conditions of a line must hold; * stands for anything. A line \
+    without events takes all but confidential ones, jobs, releases, milestones, feature flags and emoji: name those. Conditions are \
+    branches, labels, without_labels, authors, without_authors, paths, environments and severities; drafts, tags and child_pipelines \
+    are true or false.";
 
 /// The routes, and which of those that fit count.
 fn routes(settings: &Value) -> [Value; 2] {
@@ -177,7 +178,7 @@ fn too_long(settings: &Value) -> String {
     let routes = settings[ROUTES].as_array().map_or(&[][..], Vec::as_slice);
     let lines = routes.iter().zip(1..).map(|(route, number)| {
         let line = route::written(route).replace(char::is_control, " ");
-        format!("\n{number}. {}", escape(&shorten(&line, LONGEST_ROUTE)))
+        format!("\n{number}. {}", code(&shorten(&line, LONGEST_ROUTE)))
     });
     let shown: String = lines.collect();
     let text = format!(
@@ -187,27 +188,8 @@ fn too_long(settings: &Value) -> String {
     fit_lines(&text, LONGEST_TEXT)
 }
 
-/// The form again, after somebody else has saved other routes: `typed` is what would have replaced them.
-pub(super) fn overtaken(mut view: Value, typed: &str) -> Value {
-    let mut blocks = vec![section(
-        ":warning: Somebody else has changed the routes meanwhile. Nothing is saved yet. Below are the routes as they are now, and \
-         what else you have chosen; save it again when it is right.",
-    )];
-    if !typed.trim().is_empty() {
-        let typed = shorten(typed, LONGEST_TYPED);
-        let text = json!({ "type": "plain_text", "text": format!("Your routes were:\n{typed}"), "emoji": false });
-        blocks.push(json!({ "type": "section", "text": text }));
-    }
-    if let Some(shown) = view["blocks"].as_array_mut() {
-        shown.splice(..0, blocks);
-    }
-    view
-}
-
 /// The part of a route that is shown where there are too many.
 const LONGEST_ROUTE: usize = 200;
-/// A section has at most 3,000 characters.
-const LONGEST_TYPED: usize = 2_900;
 
 /// Replaces the form, where nothing else can show that the settings were saved.
 pub(super) fn saved(alias: &str) -> Value {
@@ -290,7 +272,7 @@ fn text((field, label, hint): Named, initial: &str, is_multiline: bool) -> Value
 }
 
 /// Slack's limit for typed text.
-const LONGEST_INPUT: usize = 3_000;
+pub(super) const LONGEST_INPUT: usize = 3_000;
 
 fn is_short(text: &str) -> bool {
     text.encode_utf16().count() <= LONGEST_INPUT
@@ -316,7 +298,7 @@ fn lines(by_event: &Value) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::{LONGEST_INPUT, LONGEST_TEXT, lines, list, overtaken, routes, text};
+    use super::{LONGEST_INPUT, LONGEST_TEXT, lines, list, routes, text};
 
     const NAMED: (&str, &str, &str) = ("labels", "Labels", "Some");
 
@@ -359,8 +341,8 @@ mod tests {
         let long = json!({ "channels": ["#a"], "labels": vec!["&".repeat(99); 10] });
         let odd = json!({ "channels": ["#<c>"], "labels": ["a\nb"] });
         for (settings, shown) in [
-            (vec![long; 50], "\n2. #a labels=&amp;"),
-            (vec![odd], "\n1. #&lt;c&gt; labels=\"a b\""),
+            (vec![long; 50], "\n2. `#a labels=&amp;"),
+            (vec![odd], "\n1. `#&lt;c&gt; labels=\"a b\"`"),
         ] {
             let [lines, which] = routes(&json!({ "routes_version": "v1", "routes": settings }));
             assert!(lines.get("block_id").is_none(), "{lines}");
@@ -368,22 +350,6 @@ mod tests {
             assert!(text.contains(shown) && text.len() <= LONGEST_TEXT, "{text}");
             assert_eq!(which["block_id"], "all_routes.v1");
         }
-    }
-
-    #[test]
-    fn who_was_overtaken_still_has_what_they_typed() {
-        let view = json!({ "blocks": [{ "type": "divider" }] });
-        let shown = |typed: &str| overtaken(view.clone(), typed)["blocks"].clone();
-        let blocks = shown("#a <!channel>");
-        assert_eq!(blocks.as_array().map(Vec::len), Some(3));
-        assert_eq!(
-            blocks[1]["text"]["text"],
-            "Your routes were:\n#a <!channel>"
-        );
-        assert_eq!(shown(" \n").as_array().map(Vec::len), Some(2));
-        let long = shown(&"x".repeat(LONGEST_INPUT));
-        let text = long[1]["text"]["text"].as_str().unwrap_or_default();
-        assert!(text.chars().count() <= LONGEST_TEXT && text.ends_with('…'));
     }
 
     #[test]

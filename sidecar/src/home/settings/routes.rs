@@ -14,7 +14,7 @@ pub(super) const ALL: &str = "all";
 
 const MOST_ROUTES: usize = 50;
 
-/// So many lines that are wrong are told at once.
+/// So many lines that are wrong are reported at once.
 const MOST_MISTAKES: usize = 3;
 
 /// The field of the modal. Slack keeps what somebody has typed while a view has a block of the same id: routes that somebody else has
@@ -67,9 +67,9 @@ impl Typed {
         }
     }
 
-    /// The line of the route that a refusal of the database names.
-    pub(super) fn line_of(&self, refusal: &str) -> Option<usize> {
-        let (_, rest) = refusal.split_once("\"routes[")?;
+    /// The line of the route that a path of the database names.
+    pub(super) fn line_of(&self, path: &str) -> Option<usize> {
+        let rest = path.strip_prefix("routes[")?;
         let (place, _) = rest.split_once(']')?;
         self.lines.get(place.parse::<usize>().ok()?).copied()
     }
@@ -77,7 +77,13 @@ impl Typed {
 
 fn read(line: &str) -> Result<Value, String> {
     let quoted = |word: &str| format!("“{word}”");
-    let mut route = route::read(line).map_err(|wrong| wrong.text(quoted))?;
+    // A tab that was pasted is a space.
+    let line = line.replace(|it: char| it.is_control() && it.is_whitespace(), " ");
+    // What the form could not show again.
+    if line.contains(char::is_control) {
+        return Err("It contains a character that cannot be shown.".to_owned());
+    }
+    let mut route = route::read(&line).map_err(|wrong| wrong.text(quoted))?;
     let names = route["channels"].as_array().into_iter().flatten();
     let names: Vec<&str> = names.filter_map(Value::as_str).collect();
     route["channels"] = json!(channels(&names.join(" "))?);
@@ -114,11 +120,16 @@ mod tests {
         ]);
         assert_eq!(json!(typed.routes), routes);
         assert_eq!(typed.lines, [1, 4, 5]);
-        assert_eq!(typed.line_of("setting \"routes[1].labels\" has"), Some(4));
-        for other in ["setting \"routes[3]\"", "setting \"routes\"", "\"labels\""] {
+        assert_eq!(typed.line_of("routes[1].labels"), Some(4));
+        for other in ["routes[3]", "routes", "labels", "x.routes[1]"] {
             assert_eq!(typed.line_of(other), None, "{other}");
         }
         assert_eq!(Typed::read(" \n"), Ok(Typed::default()));
+        let pasted = Typed::read("#a\tpush labels=\"a\tb\"").unwrap_or_default();
+        assert_eq!(
+            pasted.routes,
+            [json!({ "channels": ["#a"], "events": ["push"], "labels": ["a b"] })]
+        );
     }
 
     #[test]
@@ -126,11 +137,11 @@ mod tests {
         let wrong = |text: &str| Typed::read(text).err().unwrap_or_default();
         assert_eq!(
             wrong("#a\n\npush\n#b"),
-            "Line 3: It has no channel, such as #general."
+            "Line 3: There is no channel, such as #general."
         );
         assert_eq!(
             wrong("#a labels=\n#b drafts=x"),
-            "Line 1: “labels=” has an empty value. Write it like “branches=main,release/*”, without spaces. \
+            "Line 1: “labels=” has an empty value; write it like “branches=main,release/*”, without spaces. \
              Line 2: “drafts=x” has to be “true” or “false”."
         );
         assert_eq!(wrong(&"push\n".repeat(9)).matches("Line ").count(), 3);
@@ -138,7 +149,11 @@ mod tests {
         let eleven: Vec<String> = (0..11).map(|number| format!("#c{number}")).collect();
         assert_eq!(
             wrong(&eleven.join(" ")),
-            "Line 1: There are 11, but at most 10 are allowed."
+            "Line 1: There are 11 channels, but at most 10 are allowed."
+        );
+        assert_eq!(
+            wrong("#a\n#b labels=\"a\u{7}b\""),
+            "Line 2: It contains a character that cannot be shown."
         );
         assert_eq!(wrong(&"#a\n".repeat(50)), "");
         assert_eq!(
@@ -187,7 +202,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_shown_as_it_is_read(text in "([#\"a=, \n]|push|labels=){0,12}|\\PC*") {
+        fn any_text_is_shown_as_it_is_read(text in "([#\"a=, \n\r\t\u{7}\u{85}\\\\]|push|labels=){0,12}|\\PC*|(?s:.{0,9})") {
             if let Ok(typed) = Typed::read(&text) {
                 let routes = json!(typed.routes);
                 let shown = written(&routes);

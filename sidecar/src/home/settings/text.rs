@@ -27,7 +27,7 @@ pub(super) fn channels(text: &str) -> Result<Vec<String>, String> {
     }
     match channels.len() > MOST_CHANNELS {
         true => Err(format!(
-            "There are {}, but at most {MOST_CHANNELS} are allowed.",
+            "There are {} channels, but at most {MOST_CHANNELS} are allowed.",
             channels.len()
         )),
         false => Ok(channels),

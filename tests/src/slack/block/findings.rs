@@ -96,7 +96,8 @@ impl Findings {
 
     /// A text with 1 to `longest` characters.
     pub(crate) fn length(&mut self, value: &Value, longest: usize) {
-        match value.as_str().map(|text| text.chars().count()) {
+        // Slack counts characters like JavaScript.
+        match value.as_str().map(|text| text.encode_utf16().count()) {
             None => self.note("must be a string"),
             Some(0) => self.note("must be more than 0 characters"),
             Some(length) if length > longest => {

@@ -9,6 +9,7 @@ use lockstep_server::kept;
 use lockstep_server::{OwnStatement, Statement, View, datum, keys_argument};
 use pgrx::JsonB;
 use pgrx::pg_sys;
+use pgrx::pg_sys::Datum;
 use pgrx::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
@@ -99,7 +100,7 @@ fn set_slack_notifications(
     let set = || {
         let tables = Tables::attached(schema)?;
         set(&tables, integration, &settings, None)?;
-        shown(&tables, integration)
+        shown(&of(&tables, integration)?)
     };
     JsonB(set().or_raise())
 }
@@ -120,7 +121,7 @@ fn reset_slack_notifications(integration_id: Option<i64>, schema: Option<&str>) 
     let reset = || {
         let tables = Tables::attached(schema)?;
         reset(&tables, integration, None)?;
-        shown(&tables, integration)
+        shown(&of(&tables, integration)?)
     };
     JsonB(reset().or_raise())
 }
@@ -138,7 +139,7 @@ grant execute on function lockstep.slack_notifications(bigint, text) to lockstep
 fn slack_notifications(integration_id: Option<i64>, schema: Option<&str>) -> JsonB {
     let integration = required(integration_id, "integration_id");
     let schema = required(schema, "schema");
-    let shown = || shown(&Tables::attached(schema)?, integration);
+    let shown = || shown(&of(&Tables::attached(schema)?, integration)?);
     JsonB(shown().or_raise())
 }
 
@@ -150,17 +151,24 @@ struct Shown<'a> {
 }
 
 /// An integration's settings, as shown to users.
-pub(super) fn shown(tables: &Tables, integration: i64) -> Result<Value> {
-    let Effective { settings, from, .. } = of(tables, integration)?;
+pub(super) fn shown(effective: &Effective) -> Result<Value> {
     let shown = Shown {
-        from,
-        settings: &settings,
+        from: effective.from,
+        settings: &effective.settings,
     };
     serde_json::to_value(shown).map_err(ServerError::catalog)
 }
 
 /// The settings of a Slack app integration, which must exist.
 pub(crate) fn of(tables: &Tables, integration: i64) -> Result<Effective> {
+    let parent = parent_of(tables, integration)?;
+    let found = settings::effective(tables, std::iter::once((integration, parent)))?;
+    let missing = || EventError::NoSuchIntegration { id: integration };
+    Ok(found.into_values().next().ok_or_else(missing)?)
+}
+
+/// The integration that it inherits from, if any. It must exist itself.
+fn parent_of(tables: &Tables, integration: i64) -> Result<Option<i64>> {
     let mut parent = None;
     let query: &Statement = &tables.statements.parents;
     tables.as_owner(|| {
@@ -172,50 +180,86 @@ pub(crate) fn of(tables: &Tables, integration: i64) -> Result<Effective> {
             },
         );
     });
-    let missing = || EventError::NoSuchIntegration { id: integration };
-    let parent = parent.ok_or_else(missing)?;
-    let found = settings::effective(tables, std::iter::once((integration, parent)))?;
-    Ok(found.into_values().next().ok_or_else(missing)?)
+    Ok(parent.ok_or(EventError::NoSuchIntegration { id: integration })?)
 }
 
-/// Changes the given settings of an integration. Routes are not changed if they are no longer those of the version that was seen.
+/// What it has without settings of its own. Only the integration itself must exist.
+fn inherited(tables: &Tables, parent: Option<i64>) -> Result<Settings> {
+    match parent {
+        None => Ok(Settings::default()),
+        Some(parent) => {
+            let above = parent_of(tables, parent).unwrap_or_default();
+            let found = settings::effective(tables, std::iter::once((parent, above)))?;
+            let found = found.into_values().next();
+            Ok(found.map_or_else(Settings::default, |it| (*it.settings).clone()))
+        }
+    }
+}
+
+/// The row with an integration's own settings, which no other session can change or remove from now on, and whether it is new.
+fn held(keys: &[Datum]) -> Result<(Settings, bool)> {
+    STATEMENTS.with(|statements| {
+        loop {
+            let is_new = statements.create.run(keys)? > 0;
+            let mut own = None;
+            let lock = &statements.lock;
+            lock.rows(keys, |row| own = Some(Settings::read(row, 0)))?;
+            // Otherwise another session has removed the row while this one waited for it.
+            if let Some(own) = own {
+                return Ok((own, is_new));
+            }
+        }
+    })
+}
+
+/// What an integration had, and what it has now.
+pub(super) struct Changed {
+    pub(super) before: Settings,
+    pub(super) after: Settings,
+}
+
+/// Changes the given settings of an integration. Routes are not changed if they are no longer those of the version that was seen;
+/// given as they were seen, they stay as they are now.
 pub(super) fn set(
     tables: &Tables,
     integration: i64,
     changes: &Value,
     seen: Option<&str>,
-) -> Result<()> {
+) -> Result<Changed> {
     let Value::Object(changes) = changes else {
         return Err(setting("settings", "is not an object"));
     };
-    // Starts from the inherited settings: changing one must not remove the others.
-    let inherited = of(tables, integration)?;
     let schema = tables.schema.as_str();
     let keys = [datum(schema), datum(integration)];
-    let mut own = None;
-    let is_new = STATEMENTS.with(|own| own.create.run(&keys))? > 0;
-    STATEMENTS.with(|statements| {
-        let lock = &statements.lock;
-        lock.rows(&keys, |row| own = Some(Settings::read(row, 0)))
-    })?;
-    let before = match (is_new, own) {
-        (false, Some(settings)) => settings,
-        _ => (*inherited.settings).clone(),
+    let (own, is_new) = held(&keys)?;
+    // Read only now: whoever held the row before may have changed it.
+    let parent = parent_of(tables, integration)?;
+    let before = match is_new {
+        // Starts from the inherited settings: changing one must not remove the others.
+        true => inherited(tables, parent)?,
+        false => own,
     };
     let mut settings = before.clone();
     for (name, value) in changes {
         settings.change(name, value)?;
     }
+    if seen.is_some_and(|seen| seen == settings.routes_version()) {
+        settings.take_routes(&before);
+    }
     if !settings.has_same_routes(&before) {
         check_seen(&before, seen, integration)?;
     }
-    if is_new && inherited.parent.is_some() && settings == *inherited.settings {
+    if is_new && parent.is_some() && settings == before {
         // Nothing is set on the integration itself: the inherited settings may change.
         STATEMENTS.with(|own| own.forget.run(&keys))?;
-        return Ok(());
+    } else {
+        write(&settings, integration, schema)?;
+        end_troubles(tables, integration)?;
     }
-    write(&settings, integration, schema)?;
-    end_troubles(tables, integration)
+    Ok(Changed {
+        before,
+        after: settings,
+    })
 }
 
 /// What somebody else has set meanwhile is not replaced by somebody who has not seen it.
@@ -229,19 +273,24 @@ fn check_seen(settings: &Settings, seen: Option<&str>, integration: i64) -> Resu
 }
 
 /// Removes an integration's own settings, unless its routes are no longer those of the version that was seen.
-pub(super) fn reset(tables: &Tables, integration: i64, seen: Option<&str>) -> Result<()> {
-    of(tables, integration)?;
+pub(super) fn reset(tables: &Tables, integration: i64, seen: Option<&str>) -> Result<Changed> {
     let keys = [datum(tables.schema.as_str()), datum(integration)];
     let mut own = None;
     STATEMENTS.with(|statements| {
         let lock = &statements.lock;
         lock.rows(&keys, |row| own = Some(Settings::read(row, 0)))
     })?;
-    if let Some(own) = own {
-        check_seen(&own, seen, integration)?;
+    // A row that was added since then is not removed: nobody has looked at it.
+    if let Some(own) = &own {
+        check_seen(own, seen, integration)?;
+        STATEMENTS.with(|own| own.forget.run(&keys))?;
     }
-    STATEMENTS.with(|own| own.forget.run(&keys))?;
-    end_troubles(tables, integration)
+    let after = inherited(tables, parent_of(tables, integration)?)?;
+    end_troubles(tables, integration)?;
+    Ok(Changed {
+        before: own.unwrap_or_else(|| after.clone()),
+        after,
+    })
 }
 
 /// Including troubles with channels that the integration no longer has.
@@ -287,6 +336,8 @@ fn write(settings: &Settings, integration: i64, schema: &str) -> Result<()> {
         datum(user_groups),
         datum(settings.changes.clone()),
     ];
-    STATEMENTS.with(|own| own.update.run(&arguments))?;
-    Ok(())
+    match STATEMENTS.with(|own| own.update.run(&arguments))? {
+        1 => Ok(()),
+        _ => Err(ServerError::catalog("the row of settings that is held does not exist").into()),
+    }
 }

@@ -198,13 +198,27 @@ impl Settings {
 
     /// Every channel that may be notified of such events.
     pub(super) fn channels_by_any_route(&self, kind: Kind) -> impl Iterator<Item = &String> {
+        self.channels_of(kind).iter().chain(self.routed(kind))
+    }
+
+    /// Those that are chosen for such events by name.
+    pub(super) fn channels_of_its_own(&self, kind: Kind) -> impl Iterator<Item = &String> {
+        let own = self.event_channels.get(kind.name());
+        own.into_iter().flatten().chain(self.routed(kind))
+    }
+
+    fn routed(&self, kind: Kind) -> impl Iterator<Item = &String> {
         let routes = self.routes.iter().filter(move |route| route.takes(kind));
-        let routed = routes.flat_map(|route| &route.channels);
-        self.channels_of(kind).iter().chain(routed)
+        routes.flat_map(|route| &route.channels)
     }
 
     pub(super) fn has_same_routes(&self, other: &Self) -> bool {
         self.all_routes == other.all_routes && self.routes == other.routes
+    }
+
+    pub(super) fn take_routes(&mut self, other: &Self) {
+        self.all_routes = other.all_routes;
+        self.routes.clone_from(&other.routes);
     }
 
     /// Another one for other routes, or another order. With a new version of Rust they may all be others, which nobody loses by.

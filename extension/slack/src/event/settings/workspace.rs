@@ -1,18 +1,19 @@
 //! Settings as Slack users see and change them: only for integrations of their own workspace.
 
 use super::configure;
-use super::effective::Effective;
+use super::effective::{Effective, Settings};
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
 use crate::event::read::{KINDS, Kind};
 use crate::event::tables::Tables;
-use crate::slack_workspace::{Right, allowed, of_workspace, workspace, write_with_heirs};
-use lockstep_server::host::{NOW, qualified};
-use lockstep_server::{Statement, View, datum};
+use crate::slack_workspace::{
+    Right, allowed, is_true_with_heirs, of_workspace, workspace, write_with_heirs,
+};
+use lockstep_server::host::NOW;
 use pgrx::JsonB;
-use pgrx::pg_sys;
 use pgrx::prelude::*;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 /// Shows the settings of a workspace's integration.
 #[pg_extern(sql = r#"
@@ -35,8 +36,9 @@ fn slack_workspace_notifications(
         let tables = Tables::attached(schema)?;
         let team = workspace(&tables, team_id, enterprise_id)?;
         let found = of_workspace(&tables, &team, row)?;
-        let mut shown = configure::shown(&tables, found.integration)?;
+        // All of it from one look: a version of newer routes than those that are shown would let them be replaced unseen.
         let effective = configure::of(&tables, found.integration)?;
+        let mut shown = configure::shown(&effective)?;
         let Effective { from, parent, .. } = effective;
         shown["inherited"] = match parent {
             Some(_) => (from != Some(found.integration)).into(),
@@ -59,7 +61,7 @@ returns table (alias text)
 language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text, text) is
-  'changes settings of an integration of a Slack workspace, or removes its own if "inherited" is set, and switches its events on or off, also for integrations that inherit from it; the user must manage it, and only linked accounts may choose where confidential events go; routes are not replaced if routes_version is given and no longer theirs';
+  'changes settings of an integration of a Slack workspace, or removes its own if "inherited" is set, and switches its events on or off, also for integrations that inherit from it; the user must manage it, and only linked accounts may choose where confidential events go, also those that are off; routes are not replaced if routes_version is given and no longer theirs';
 revoke execute on function lockstep_api.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments)]
@@ -82,52 +84,59 @@ fn set_slack_integration_settings(
         let tables = Tables::attached(schema)?;
         let person = (user, is_manager);
         let (found, right) = allowed(&tables, schema, (team_id, enterprise_id), row, person)?;
-        let before = confidential_channels(&tables, found.integration)?;
+        let on_before = confidential_kinds(&tables, found.integration);
         if let Some(events) = events {
             switch_events(&tables, found.integration, &events.0)?;
         }
-        match settings.map(|settings| settings.0) {
-            None => {}
-            Some(settings) if settings == "inherited" => {
-                configure::reset(&tables, found.integration, routes_version)?;
+        let (before, after) = match settings.map(|settings| settings.0) {
+            None => {
+                let settings = configure::of(&tables, found.integration)?.settings;
+                (Rc::clone(&settings), settings)
             }
             Some(settings) => {
-                configure::set(&tables, found.integration, &settings, routes_version)?;
+                let changed = if settings == "inherited" {
+                    configure::reset(&tables, found.integration, routes_version)?
+                } else {
+                    configure::set(&tables, found.integration, &settings, routes_version)?
+                };
+                (changed.before.into(), changed.after.into())
             }
-        }
-        let after = confidential_channels(&tables, found.integration)?;
-        if right != Right::Account && !after.is_subset(&before) {
-            return Err(SlackError::Confidential { alias: found.alias }.into());
+        };
+        if right != Right::Account {
+            let on_after = confidential_kinds(&tables, found.integration);
+            if opens(&before, &on_before, &after, &on_after) {
+                return Err(SlackError::Confidential { alias: found.alias }.into());
+            }
         }
         Ok(found.alias)
     };
     TableIterator::once((set().or_raise(),))
 }
 
-/// The channels that an integration notifies of confidential events.
-fn confidential_channels(tables: &Tables, integration: i64) -> Result<BTreeSet<String>> {
-    let settings = configure::of(tables, integration)?.settings;
-    let mut channels = BTreeSet::new();
-    for kind in KINDS.into_iter().filter(|kind| kind.is_confidential()) {
-        if is_switched_on(tables, kind, integration) {
-            channels.extend(settings.channels_by_any_route(kind).cloned());
-        }
-    }
-    Ok(channels)
+/// Whether confidential events go to another channel than before, or would do so once they are switched on.
+fn opens(before: &Settings, on_before: &[Kind], after: &Settings, on_after: &[Kind]) -> bool {
+    let channels = |settings: &Settings, on: &[Kind]| -> BTreeSet<String> {
+        let channels = on.iter();
+        let channels = channels.flat_map(|kind| settings.channels_by_any_route(*kind));
+        channels.cloned().collect()
+    };
+    let mut kinds = KINDS.into_iter().filter(|kind| kind.is_confidential());
+    !channels(after, on_after).is_subset(&channels(before, on_before))
+        || kinds.any(|kind| {
+            let before: BTreeSet<&String> = before.channels_by_any_route(kind).collect();
+            let mut chosen = after.channels_of_its_own(kind);
+            chosen.any(|channel| !before.contains(channel))
+        })
 }
 
-fn is_switched_on(tables: &Tables, kind: Kind, integration: i64) -> bool {
-    let Some(column) = column_of(tables, kind) else {
-        return false;
+/// The confidential events that are switched on, here or where the settings may be inherited.
+fn confidential_kinds(tables: &Tables, integration: i64) -> Vec<Kind> {
+    let kinds = KINDS.into_iter().filter(|kind| kind.is_confidential());
+    let is_on = |kind: &Kind| {
+        column_of(tables, *kind)
+            .is_some_and(|column| is_true_with_heirs(tables, integration, &column))
     };
-    let query = Statement::new(
-        &qualified(&format!(
-            "select '' from {} i where i.id == $1 and i.{column}",
-            tables.integrations.qualified_name()
-        )),
-        &[pg_sys::INT8OID],
-    );
-    tables.as_owner(|| query.run_seeing(View::Newest, &[datum(integration)]) > 0)
+    kinds.filter(is_on).collect()
 }
 
 /// The application's column that switches these events, if it has one.

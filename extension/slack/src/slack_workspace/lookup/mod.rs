@@ -16,5 +16,5 @@ pub(crate) use by_path::project_of_path;
 pub(crate) use destination::{
     Destination, ancestors, check_attached, destination_of, destinations, inherited,
 };
-pub(crate) use heir::write_with_heirs;
+pub(crate) use heir::{is_true_with_heirs, write_with_heirs};
 pub(crate) use switch::{allowed, of_workspace};

@@ -1,0 +1,86 @@
+//! The form, after its routes have changed while somebody filled it in.
+
+use serde_json::{Value, json};
+
+use super::modal::section;
+use crate::slack::LONGEST_TEXT;
+
+/// The form as it is now, with what was typed above it: `typed` is what would have replaced them.
+pub(super) fn again(mut view: Value, typed: &str) -> Value {
+    let mut blocks = vec![section(
+        ":warning: The routes have changed meanwhile. Nothing is saved yet. Below are the routes as they are now; all else is as you \
+         have filled it in, and replaces what others have saved. Save it again when it is right.",
+    )];
+    let typed = format!("Your routes were:\n{typed}");
+    // What was typed is as long as a section may be: with these words it needs two.
+    let (first, rest) = split(&typed, LONGEST_TEXT);
+    let (second, _) = split(rest, LONGEST_TEXT);
+    if typed.trim_end().contains('\n') {
+        for part in [first, second] {
+            if !part.trim().is_empty() {
+                let text = json!({ "type": "plain_text", "text": part, "emoji": false });
+                blocks.push(json!({ "type": "section", "text": text }));
+            }
+        }
+    }
+    if let Some(shown) = view["blocks"].as_array_mut() {
+        shown.splice(..0, blocks);
+    }
+    view
+}
+
+/// As much as fits, as Slack counts it, and the rest: at the end of a line if there is one not far from the limit.
+fn split(text: &str, most: usize) -> (&str, &str) {
+    let mut units = 0;
+    let end = text.char_indices().find(|(_, letter)| {
+        units += letter.len_utf16();
+        units > most
+    });
+    let Some((end, _)) = end else {
+        return (text, "");
+    };
+    let line = text[..end].rfind('\n').map(|place| place + 1);
+    let is_near = |place: &usize| text[*place..].encode_utf16().count() <= most;
+    text.split_at(line.filter(is_near).unwrap_or(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::modal::LONGEST_INPUT;
+    use super::{LONGEST_TEXT, again};
+
+    #[test]
+    fn who_was_overtaken_still_has_what_they_typed() {
+        let view = json!({ "blocks": [{ "type": "divider" }] });
+        let shown = |typed: &str| again(view.clone(), typed)["blocks"].clone();
+        let blocks = shown("#a <!channel>");
+        assert_eq!(blocks.as_array().map(Vec::len), Some(3));
+        assert_eq!(
+            blocks[1]["text"]["text"],
+            "Your routes were:\n#a <!channel>"
+        );
+        assert_eq!(shown(" \n").as_array().map(Vec::len), Some(2));
+        for long in [
+            "x".repeat(LONGEST_INPUT),
+            "😀".repeat(LONGEST_INPUT / 2),
+            format!("#a\n{}", "x".repeat(LONGEST_INPUT - 3)),
+            format!(
+                "{}\n{}",
+                "x".repeat(LONGEST_INPUT / 2),
+                "y".repeat(LONGEST_INPUT / 2 - 1)
+            ),
+        ] {
+            let blocks = shown(&long);
+            let parts =
+                [1, 2].map(|place| blocks[place]["text"]["text"].as_str().unwrap_or("none"));
+            assert_eq!(parts.concat(), format!("Your routes were:\n{long}"));
+            assert!(
+                parts
+                    .iter()
+                    .all(|it| it.encode_utf16().count() <= LONGEST_TEXT)
+            );
+        }
+    }
+}
