@@ -3,6 +3,8 @@
 //!
 //! Trouble with one is not trouble for others: if a batch fails or takes long, each of its questions is asked alone.
 
+mod rest;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +13,9 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::session::given_up;
-use crate::error::Error;
+use crate::error::{Error, complain};
+
+use rest::Rest;
 
 /// Batches at the same time: while one is answered, the app is busy with the answers of the other.
 const AT_ONCE: usize = 2;
@@ -19,131 +23,185 @@ const AT_ONCE: usize = 2;
 /// Questions in one batch. What a batch has to wait for grows with it, what its questions share does not.
 const MOST: usize = 32;
 
-/// How long a batch may take: longer than any does, and Slack's three seconds leave time to ask again.
+/// Questions that wait: two for each that is being asked. So a question waits for three batches at most, its own among them, which is
+/// three times [`PATIENCE`]; and no more than these come back at once from a batch that takes long.
+const MOST_WAITING: usize = 2 * AT_ONCE * MOST;
+
+/// How long the database may take for a batch, from when it is sent: longer than any takes, and Slack's three seconds leave time to
+/// ask again.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// For this long after a batch that took longer, each question is asked alone.
-const REST: Duration = Duration::from_secs(1);
+/// Questions of one kind, and how to ask them.
+pub(super) trait Together: Send + Sync + 'static {
+    type Question: Send + Sync + 'static;
+    type Answer: Send + 'static;
+    type Session: Send + 'static;
 
-/// The same if that happens again and again: each time, those that wait lose [`PATIENCE`].
-const LONGEST_REST: Duration = Duration::from_secs(60);
+    /// The function that is called.
+    const FUNCTION: &'static str;
 
-/// Questions of one kind.
-pub(super) struct Batches<Q, A>(Mutex<State<Q, A>>);
+    /// Waits for a session, or opens one.
+    fn session(&self) -> impl Future<Output = Result<Self::Session, Error>> + Send;
 
-struct State<Q, A> {
-    waiting: Vec<Waiting<Q, A>>,
-    /// Whoever asks a batch holds it as well.
-    turn: Arc<()>,
+    /// The answer to each, in their order.
+    fn ask(
+        &self,
+        session: Self::Session,
+        questions: &[Self::Question],
+    ) -> impl Future<Output = Result<Vec<Self::Answer>, Error>> + Send;
+}
+
+pub(super) struct Batches<T: Together> {
+    how: T,
+    state: Mutex<State<T>>,
+}
+
+struct State<T: Together> {
+    waiting: Vec<Waiting<T>>,
+    /// How many batches are being asked, or about to be.
+    turns: usize,
     rest: Rest,
 }
 
-/// Whoever has asked is told that it has to be asked alone by dropping it.
-struct Waiting<Q, A> {
-    question: Q,
-    answer: oneshot::Sender<A>,
+/// Dropped without an answer, it has to be asked alone.
+struct Waiting<T: Together> {
+    question: T::Question,
+    answer: Answer<T>,
 }
 
-struct Rest {
-    until: Option<Instant>,
-    /// How long the next one is.
-    next: Duration,
+type Answer<T> = oneshot::Sender<Result<<T as Together>::Answer, Error>>;
+
+/// How an attempt has ended.
+enum End<A> {
+    Answered(Vec<A>),
+    Failed(Error),
+    /// It takes too long.
+    Stalled,
+    /// Nobody waits any more.
+    Gone,
 }
 
-/// The right to ask, and what to ask.
-type Turn<Q, A> = (Arc<()>, Vec<Waiting<Q, A>>);
-
-impl<Q, A> Default for Batches<Q, A> {
-    fn default() -> Self {
-        Self(Mutex::new(State {
-            waiting: Vec::new(),
-            turn: Arc::new(()),
-            rest: Rest {
-                until: None,
-                next: REST,
-            },
-        }))
-    }
-}
-
-impl<Q: Send + 'static, A: Send + 'static> Batches<Q, A> {
-    /// The answer, or None if the question has to be asked alone. `ask` answers each of several, in their order.
-    pub(super) async fn answer<F>(
-        self: &Arc<Self>,
-        question: Q,
-        ask: impl Fn(Vec<Q>) -> F + Send + 'static,
-    ) -> Option<A>
-    where
-        F: Future<Output = Result<Vec<A>, Error>> + Send + 'static,
-    {
-        let answered = self.place(question, ask)?;
-        let answer = answered.await.ok();
-        if answer.is_none() {
-            given_up();
+impl<T: Together> Batches<T> {
+    pub(super) fn new(how: T) -> Self {
+        Self {
+            how,
+            state: Mutex::new(State {
+                waiting: Vec::new(),
+                turns: 0,
+                rest: Rest::default(),
+            }),
         }
-        answer
     }
 
-    fn place<F>(
+    /// The answer, or None if the question has to be asked alone. The error is that there is no session to ask on.
+    pub(super) async fn answer(
         self: &Arc<Self>,
-        question: Q,
-        ask: impl Fn(Vec<Q>) -> F + Send + 'static,
-    ) -> Option<oneshot::Receiver<A>>
-    where
-        F: Future<Output = Result<Vec<A>, Error>> + Send + 'static,
-    {
+        question: T::Question,
+    ) -> Option<Result<T::Answer, Error>> {
+        self.place(question)?.await.ok()
+    }
+
+    fn place(
+        self: &Arc<Self>,
+        question: T::Question,
+    ) -> Option<oneshot::Receiver<Result<T::Answer, Error>>> {
         let mut state = self.state();
-        if state.rest.until.is_some_and(|until| Instant::now() < until) {
+        if state.waiting.len() >= MOST_WAITING || !state.rest.admits() {
             return None;
         }
         let (answer, answered) = oneshot::channel();
         state.waiting.push(Waiting { question, answer });
-        // One is the state's own.
-        if Arc::strong_count(&state.turn) <= AT_ONCE {
-            let turn = Arc::clone(&state.turn);
-            tokio::spawn(Arc::clone(self).run(turn, ask));
+        if state.turns < AT_ONCE {
+            state.turns += 1;
+            let turn = Turn {
+                batches: Arc::clone(self),
+                is_over: false,
+            };
+            tokio::spawn(turn.run());
         }
         Some(answered)
     }
 
-    async fn run<F>(self: Arc<Self>, turn: Arc<()>, ask: impl Fn(Vec<Q>) -> F)
-    where
-        F: Future<Output = Result<Vec<A>, Error>>,
-    {
-        let mut turn = turn;
-        while let Some((mine, batch)) = self.next(turn) {
-            turn = mine;
-            let (questions, mut answers): (Vec<Q>, Vec<oneshot::Sender<A>>) =
-                batch.into_iter().map(|it| (it.question, it.answer)).unzip();
-            let asked = tokio::select! {
-                biased;
-                asked = ask(questions) => asked,
-                // Dropped, it is cancelled.
-                () = all_gone(&mut answers) => continue,
-                () = sleep(PATIENCE) => {
-                    self.rest();
-                    continue;
+    /// Asks those that wait by now.
+    async fn ask_waiting(&self) {
+        // First: the wait for a session says nothing about the questions, and meanwhile more of them come together.
+        let session = match self.how.session().await {
+            Ok(session) => session,
+            Err(error) => {
+                let waiting = std::mem::take(&mut self.state().waiting);
+                return self.fail(waiting.into_iter().map(|it| it.answer), &error);
+            }
+        };
+        let (questions, mut answers): (Vec<_>, Vec<_>) = self
+            .take_waiting()
+            .into_iter()
+            .map(|it| (it.question, it.answer))
+            .unzip();
+        if questions.is_empty() {
+            return;
+        }
+        let end = match self.attempt(session, &questions, &mut answers).await {
+            // For example idle since before a restart or failover.
+            End::Failed(error) if error.is_lost_session() => match self.how.session().await {
+                Ok(session) => self.attempt(session, &questions, &mut answers).await,
+                Err(error) => End::Failed(error),
+            },
+            end => end,
+        };
+        match end {
+            End::Answered(found) => {
+                self.state().rest.probed(true);
+                for (answer, found) in answers.into_iter().zip(found) {
+                    // It may be gone.
+                    let _ = answer.send(Ok(found));
                 }
-            };
-            // Each asks alone after an error, and meets it or not.
-            for (answer, found) in answers.into_iter().zip(asked.into_iter().flatten()) {
-                // It may be gone.
-                let _ = answer.send(found);
+            }
+            End::Failed(error) if error.is_outage() => self.fail(answers.into_iter(), &error),
+            // Each asks alone, and meets it or not.
+            End::Failed(error) => {
+                self.state().rest.probed(false);
+                complain!(error, questions = questions.len(), "a batch failed");
+            }
+            End::Stalled => self.rest(),
+            End::Gone => self.state().rest.probed(false),
+        }
+    }
+
+    async fn attempt(
+        &self,
+        session: T::Session,
+        questions: &[T::Question],
+        answers: &mut [Answer<T>],
+    ) -> End<T::Answer> {
+        let begun = Instant::now();
+        tokio::select! {
+            biased;
+            asked = self.how.ask(session, questions) => match asked {
+                Ok(found) => End::Answered(found),
+                Err(error) => End::Failed(error),
+            },
+            // Dropped, it is cancelled.
+            () = all_gone(answers) => End::Gone,
+            () = sleep(PATIENCE) => {
+                given_up(T::FUNCTION, begun.elapsed());
+                End::Stalled
             }
         }
     }
 
-    /// The next batch; without one the turn is over.
-    fn next(&self, turn: Arc<()>) -> Option<Turn<Q, A>> {
+    fn take_waiting(&self) -> Vec<Waiting<T>> {
         let mut state = self.state();
         state.waiting.retain(|it| !it.answer.is_closed());
-        if state.waiting.is_empty() {
-            // Before anybody else looks whether somebody asks.
-            drop(turn);
-            return None;
-        }
         let number = state.waiting.len().min(MOST);
-        Some((turn, state.waiting.drain(..number).collect()))
+        state.waiting.drain(..number).collect()
+    }
+
+    /// Without a database each would fail in the same way, and only add to the attempts to reach it.
+    fn fail(&self, answers: impl Iterator<Item = Answer<T>>, error: &Error) {
+        self.state().rest.probed(false);
+        for answer in answers {
+            let _ = answer.send(Err(for_each(error)));
+        }
     }
 
     /// What waits is asked alone, and so is what comes within a while.
@@ -153,28 +211,57 @@ impl<Q: Send + 'static, A: Send + 'static> Batches<Q, A> {
         state.waiting.clear();
         debug!(?rest, "a batch takes too long");
     }
-}
 
-impl<Q, A> Batches<Q, A> {
-    fn state(&self) -> MutexGuard<'_, State<Q, A>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Rest {
-    /// Twice as long as the last one, unless all was well for a while since. Two batches at the same time have one.
-    fn begin(&mut self) -> Duration {
-        let since = self.until.map(|until| until.elapsed());
-        if since.is_none_or(|since| since > LONGEST_REST) {
-            self.next = REST;
+/// The right to ask.
+struct Turn<T: Together> {
+    batches: Arc<Batches<T>>,
+    is_over: bool,
+}
+
+impl<T: Together> Turn<T> {
+    async fn run(mut self) {
+        while self.has_more() {
+            self.batches.ask_waiting().await;
         }
-        let rest = self.next;
-        let now = Instant::now();
-        if self.until.is_none_or(|until| until <= now) {
-            self.until = Some(now + rest);
-            self.next = (2 * rest).min(LONGEST_REST);
+    }
+
+    /// Without anybody who waits the turn is over, before anybody else looks whether somebody asks.
+    fn has_more(&mut self) -> bool {
+        let mut state = self.batches.state();
+        state.waiting.retain(|it| !it.answer.is_closed());
+        if state.waiting.is_empty() {
+            state.turns -= 1;
+            // The question that was to find out may be gone.
+            state.rest.probed(false);
+            self.is_over = true;
         }
-        rest
+        !self.is_over
+    }
+}
+
+impl<T: Together> Drop for Turn<T> {
+    /// After a panic nobody may be left waiting for it.
+    fn drop(&mut self) {
+        if !self.is_over {
+            let mut state = self.batches.state();
+            state.turns -= 1;
+            state.waiting.clear();
+            state.rest.probed(false);
+        }
+    }
+}
+
+/// The error for one of several: the driver's own cannot be copied.
+fn for_each(error: &Error) -> Error {
+    match error {
+        Error::Busy => Error::Busy,
+        Error::Silent => Error::Silent,
+        other => Error::Pool(other.to_string()),
     }
 }
 
@@ -186,5 +273,4 @@ async fn all_gone<A>(answers: &mut [oneshot::Sender<A>]) {
 }
 
 #[cfg(test)]
-#[path = "batch/tests.rs"]
 mod tests;

@@ -1,5 +1,5 @@
-//! Sessions shared by short queries. Queries through this pool may be repeated: except for taking the state of an installation,
-//! lockstep's functions return the same when they are called again. So a lost session is not yet an error.
+//! Sessions for short queries, one at a time on each. Queries through this pool may be repeated: except for taking the state of an
+//! installation, lockstep's functions return the same when they are called again. So a lost session is not yet an error.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -68,6 +68,9 @@ pub(super) struct Pool {
     /// A session is checked before it is used. If it is lost after that, it was lost during the query.
     is_careful: bool,
 }
+
+/// A session for one query, which goes back unless it is used.
+pub(super) struct Reserved(Object<Opener>);
 
 /// A session with a query in progress. If nobody waits for the response, the session cannot be reused: it would respond once it
 /// is done with this, or never.
@@ -206,43 +209,51 @@ impl Pool {
         statement: &'static str,
         arguments: Arguments<'_>,
     ) -> Result<Vec<Row>, Error> {
-        let begun = Instant::now();
-        let answered = self.ask_session(statement, arguments).await;
-        self.note(begun, &answered);
-        answered
+        let session = self.reserve().await?;
+        self.ask_reserved(session, statement, arguments).await
     }
 
-    fn note<T>(&self, begun: Instant, answered: &Result<T, Error>) {
-        match answered {
+    /// A session for one query.
+    pub(super) async fn reserve(&self) -> Result<Reserved, Error> {
+        let begun = Instant::now();
+        let session = match self.is_careful {
+            true => Box::pin(self.session_that_is_there()).await,
+            false => self.session().await,
+        };
+        let session = session.inspect_err(|error| {
+            failed(error);
+            self.note(begun, Some(error));
+        });
+        session.map(Reserved)
+    }
+
+    fn note(&self, begun: Instant, error: Option<&Error>) {
+        match error {
             // The caller that opens a session reports its own failure.
-            Err(Error::Connect { .. }) => {}
-            Err(error) if error.is_outage() => self.address.note(error),
+            Some(Error::Connect { .. }) => {}
+            Some(error) if error.is_outage() => self.address.note(error),
             _ => self.address.answered(begun),
         }
     }
 
-    async fn ask_session(
+    /// Runs a query, once.
+    pub(super) async fn ask_reserved(
         &self,
+        Reserved(session): Reserved,
         statement: &'static str,
         arguments: Arguments<'_>,
     ) -> Result<Vec<Row>, Error> {
+        let begun = Instant::now();
         let asked = Asked {
-            session: Some(
-                match self.is_careful {
-                    true => Box::pin(self.session_that_is_there()).await,
-                    false => self.session().await,
-                }
-                .inspect_err(failed)?,
-            ),
+            session: Some(session),
             address: &self.address,
         };
         let session = asked.session()?;
         let answered = match self.prepares {
-            true => ask_prepared(session, statement, arguments, self.patience)
-                .await
-                .inspect_err(failed),
+            true => ask_prepared(session, statement, arguments, self.patience).await,
             false => ask_unprepared(session, statement, arguments, self.patience).await,
         };
+        self.note(begun, answered.as_ref().err());
         match &answered {
             // Also a session to a server that has become a standby: it is alive and useless. What happened to this session
             // happened to the idle ones as well.

@@ -52,35 +52,30 @@ async fn unprepared(
 }
 
 /// A statement is prepared when a session first uses it. One that has become invalid, because the extension was upgraded or there
-/// is a pooler after all, is discarded. A failure is left to the caller to count.
+/// is a pooler after all, is discarded.
 pub(super) async fn ask_prepared(
     session: &ClientWrapper,
     statement: &'static str,
     arguments: Arguments<'_>,
     patience: Duration,
 ) -> Result<Vec<Row>, Error> {
-    timed(statement, patience, prepared(session, statement, arguments)).await
-}
-
-/// The same without a timeout and without noting how long it took.
-async fn prepared(
-    session: &ClientWrapper,
-    statement: &'static str,
-    arguments: Arguments<'_>,
-) -> Result<Vec<Row>, tokio_postgres::Error> {
     let types: Vec<Type> = arguments.iter().map(|it| it.kind()).collect();
     let values: Vec<&(dyn ToSql + Sync)> = arguments.iter().map(|it| it.value()).collect();
     let asking = async {
         let prepared = session.prepare_typed_cached(statement, &types).await?;
         session.query(&prepared, &values).await
     };
-    match asking.await {
-        Err(error) if error.code().is_some_and(|code| UNFIT.contains(code)) => {
-            session.statement_cache.remove(statement, &types);
-            Box::pin(unprepared(session, statement, arguments)).await
+    let asking = async {
+        match asking.await {
+            Err(error) if error.code().is_some_and(|code| UNFIT.contains(code)) => {
+                session.statement_cache.remove(statement, &types);
+                Box::pin(unprepared(session, statement, arguments)).await
+            }
+            answered => answered,
         }
-        answered => answered,
-    }
+    };
+    let answered = timed(statement, patience, asking).await;
+    answered.inspect_err(failed)
 }
 
 /// Another result type, no such statement, or one of that name already: nothing was executed.
@@ -122,8 +117,9 @@ pub(super) fn failed(error: &Error) {
     count(Counter::DATABASE_FAILURES, reason);
 }
 
-/// A question that has to be asked again, alone.
-pub(super) fn given_up() {
+/// A call that is answered too late: what it asks for has to be asked for again, one by one.
+pub(super) fn given_up(function: &'static str, after: Duration) {
+    time(Timing::DATABASE_CALL, function, after);
     count(Counter::DATABASE_FAILURES, "given_up");
 }
 

@@ -284,8 +284,14 @@ fn bots_and_lists() -> Result<()> {
         ),
         ("'{A,B}', '{null,null}', '{b5,a2}'", ""),
         ("'{X,A,null}', '{B,B,A}', '{b5,b5,a3}'", "1 b5, 3 a3"),
-        ("'{A,A,A}', '{}', '{null,group-1/nothing,a3}'", "3 a3"),
-        ("'{A}', '{}', '{}'", ""),
+        (
+            "'{A,A,A}', '{null,null,null}', '{null,group-1/nothing,a3}'",
+            "3 a3",
+        ),
+        (
+            "array_fill('A'::text, '{1000}'), array_fill(null::text, '{1000}'), array_fill('none'::text, '{999}') || 'a3'::text",
+            "1000 a3",
+        ),
     ] {
         assert_eq!(
             one(&mut client, &by_alias(arguments))?.as_deref(),
@@ -295,9 +301,25 @@ fn bots_and_lists() -> Result<()> {
     }
     for (arguments, state, message) in [
         (
-            "'{A}', '{}', '{a2,a3}'",
+            "'{A,null}', '{null,null}', '{a2,a3}'",
             "22023",
             "team_id or enterprise_id",
+        ),
+        (
+            "'{A}', '{null,null}', '{a2,a3}'",
+            "22023",
+            "team_ids has 1 elements, but aliases has 2",
+        ),
+        (
+            "'{A,A}', '{}', '{a2,a3}'",
+            "22023",
+            "enterprise_ids has 0 elements",
+        ),
+        ("'{A}', '{null}', '{}'", "22023", "aliases has 0"),
+        (
+            "array_fill('A'::text, '{1001}'), array_fill(null::text, '{1001}'), array_fill('a3'::text, '{1001}')",
+            "54000",
+            "1001 aliases are too many",
         ),
         ("null, '{}', '{a2}'", "22004", "team_ids"),
         ("'{A}', '{null}', '{a2}', 'nowhere'", "3F000", "nowhere"),

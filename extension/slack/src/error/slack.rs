@@ -111,6 +111,18 @@ errors! {
         "It is the maximum number of rows to return.",
         "Leave it out for the default.",
     ),
+    Lengths { name: &'static str, length: usize, aliases: usize } => (
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("{name} has {length} elements, but aliases has {aliases}"),
+        "The elements at the same place belong together.",
+        "Pass as many, null where there is no value.",
+    ),
+    TooManyAliases { aliases: usize } => (
+        ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        format!("{aliases} aliases are too many"),
+        "One call looks for 1000 at most, because others wait for it.",
+        "Split them into several calls.",
+    ),
     NoSuchRow { id: i64, team: String } => (
         ERRCODE_NO_DATA_FOUND,
         format!("there is no integration {id} in Slack workspace \"{team}\""),

@@ -2,7 +2,6 @@
 
 use tokio_postgres::Row;
 
-use crate::database::batch::Batches;
 use crate::error::Error;
 
 /// A project, group or instance that is connected to a workspace.
@@ -61,17 +60,6 @@ events! {
     "feature_flag" "" "feature flags";
     "emoji" "" "emoji";
 }
-
-/// An alias of a workspace.
-#[derive(Clone)]
-pub(super) struct Alias {
-    pub(super) team: String,
-    pub(super) enterprise: Option<String>,
-    pub(super) alias: String,
-}
-
-/// The most frequent question about integrations.
-pub(super) type ByAlias = Batches<Alias, Option<Integration>>;
 
 impl Integration {
     pub(super) fn read(row: &Row) -> Result<Self, Error> {

@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 
 use super::SlackDatabase;
-use super::connected::{Alias, Integration, Which};
+use super::by_alias::{Alias, ByAlias};
+use super::connected::{Integration, Which};
 use crate::error::Error;
 use crate::slack::Tenant;
 
-/// Bytes of an alias that is looked for together with others; the application's are shorter.
+/// Bytes of an alias that is looked for together with others. GitLab allows 4,096 characters; few have a quarter of that, and others
+/// wait for the whole batch.
 const LONGEST_ALIAS: usize = 1024;
 
 impl SlackDatabase {
@@ -56,41 +58,13 @@ impl SlackDatabase {
             enterprise: tenant.enterprise.map(str::to_owned),
             alias: alias.to_owned(),
         };
-        if alias.len() <= LONGEST_ALIAS {
-            let database = self.clone();
-            let ask = move |wanted: Vec<Alias>| {
-                let database = database.clone();
-                async move { database.by_aliases(&wanted).await }
-            };
-            if let Some(found) = self.by_alias.answer(wanted.clone(), ask).await {
-                return Ok(found);
-            }
+        if alias.len() <= LONGEST_ALIAS
+            && let Some(found) = self.by_alias.answer(wanted.clone()).await
+        {
+            return found;
         }
-        let found = Box::pin(self.by_aliases(&[wanted])).await?;
-        Ok(found.into_iter().next().flatten())
-    }
-
-    /// What has each of these aliases.
-    async fn by_aliases(&self, wanted: &[Alias]) -> Result<Vec<Option<Integration>>, Error> {
-        let statement = "
-            select slack_integration_id, alias, owner, path, active, events, scopes, has_token, has_trouble, has_followers, place
-              from lockstep_api.slack_integrations_by_alias($1, $2, $3, $4)";
-        let teams: Vec<&str> = wanted.iter().map(|it| &*it.team).collect();
-        let enterprises: Vec<Option<&str>> =
-            wanted.iter().map(|it| it.enterprise.as_deref()).collect();
-        let aliases: Vec<&str> = wanted.iter().map(|it| &*it.alias).collect();
-        let rows = self
-            .ask(statement, &[&teams, &enterprises, &aliases, &self.schema])
-            .await?;
-        let mut found = vec![None; wanted.len()];
-        for row in &rows {
-            let place: i64 = row.try_get(10)?;
-            let place = usize::try_from(place - 1).unwrap_or(usize::MAX);
-            if let Some(found) = found.get_mut(place) {
-                *found = Some(Integration::read(row)?);
-            }
-        }
-        Ok(found)
+        let by_alias = ByAlias::new(&self.pool, &self.schema);
+        Box::pin(by_alias.alone(wanted)).await
     }
 
     /// Those that a user of the workspace manages.

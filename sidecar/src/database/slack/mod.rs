@@ -1,6 +1,7 @@
 //! The Slack app's calls to the database: about installations ([`install`]), events and jobs ([`event`]), integrations
 //! ([`integration`]) and tokens ([`token`]). All are granted to the role `lockstep_sidecar`.
 
+mod by_alias;
 mod connected;
 mod delivery;
 mod event;
@@ -21,12 +22,13 @@ use tokio_postgres::Row;
 use tokio_postgres::types::FromSqlOwned;
 
 use super::argument::Arguments;
+use super::batch::Batches;
 use super::pool::Pool;
 use super::session::value;
 use crate::connection::Address;
 use crate::error::Error;
 
-use connected::ByAlias;
+use by_alias::ByAlias;
 pub(crate) use connected::{EVENTS, Integration, Which};
 pub(crate) use delivery::{Delivery, Finished, Mention, Outcome, Sent, Standing, Trouble, Updates};
 pub(crate) use event::{NewEvent, Received};
@@ -71,16 +73,12 @@ impl Writes {
 pub(crate) struct SlackDatabase {
     pool: Pool,
     pub(super) schema: String,
-    by_alias: Arc<ByAlias>,
+    by_alias: Arc<Batches<ByAlias>>,
 }
 
 impl SlackDatabase {
     pub(crate) fn new(address: &Address, schema: &str, sessions: usize) -> Result<Self, Error> {
-        Ok(Self {
-            pool: Pool::new(address, sessions)?,
-            schema: schema.to_owned(),
-            by_alias: Arc::default(),
-        })
+        Ok(Self::of(Pool::new(address, sessions)?, schema))
     }
 
     /// A single session, which is notified of deliveries while it waits for them, and then calls `wake`.
@@ -89,11 +87,16 @@ impl SlackDatabase {
         schema: &str,
         wake: Arc<Notify>,
     ) -> Result<Self, Error> {
-        Ok(Self {
-            pool: Pool::listening(address, "lockstep_delivery", wake)?,
+        let pool = Pool::listening(address, "lockstep_delivery", wake)?;
+        Ok(Self::of(pool, schema))
+    }
+
+    fn of(pool: Pool, schema: &str) -> Self {
+        Self {
+            by_alias: Arc::new(Batches::new(ByAlias::new(&pool, schema))),
+            pool,
             schema: schema.to_owned(),
-            by_alias: Arc::default(),
-        })
+        }
     }
 
     /// The state of the database, as far as the app depends on it.
