@@ -338,6 +338,8 @@ fn write(settings: &Settings, integration: i64, schema: &str) -> Result<()> {
     ];
     match STATEMENTS.with(|own| own.update.run(&arguments))? {
         1 => Ok(()),
-        _ => Err(ServerError::catalog("the row of settings that is held does not exist").into()),
+        _ => Err(ServerError::catalog(
+            "the row of settings that is held does not exist",
+        )),
     }
 }
