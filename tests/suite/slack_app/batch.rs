@@ -70,9 +70,43 @@ fn wait_for_end(client: &mut Client, which: &str) -> Result<()> {
     Ok(())
 }
 
+const CALLS: [&str; 2] = [
+    "lockstep_database_call_duration_seconds_count",
+    "slack_integrations_by_alias",
+];
+
+const CLIENTS: usize = 16;
+const QUESTIONS: usize = 40;
+
+/// Clients that ask at the same time, each for [`QUESTIONS`] aliases. Some of these share a call.
+fn at_once(stage: &Stage, client: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
+    let client = &client;
+    thread::scope(|scope| {
+        let asking: Vec<_> = (0..CLIENTS)
+            .map(|place| scope.spawn(move || client(place)))
+            .collect();
+        asking
+            .into_iter()
+            .try_for_each(|it| it.join().map_err(|_| anyhow!("a client ended"))?)
+    })?;
+    let calls = stage.sidecar.metric(&CALLS)?;
+    ensure!(
+        calls > 0.0 && calls < (CLIENTS * QUESTIONS) as f64,
+        "each was asked alone: {calls}"
+    );
+    Ok(())
+}
+
+/// Until this session rolls back, or ends.
+fn lock_integrations(database: &str) -> Result<Client> {
+    let mut holder = cluster()?.connect(database)?;
+    holder.batch_execute("begin; lock table integrations in access exclusive mode")?;
+    Ok(holder)
+}
+
 /// Somebody asks for the status of each project, and of one that is not there, and again.
 fn ask(caller: &Caller, origin: &Origin, place: usize) -> Result<()> {
-    for round in 0..20 {
+    for round in 0..QUESTIONS / 2 {
         let name = NAMES[(place + round) % NAMES.len()];
         let said = say(caller, origin, &format!("{name} status"))?;
         ensure!(said.starts_with(&format!("*{name}*")), "{name}: {said}");
@@ -84,7 +118,7 @@ fn ask(caller: &Caller, origin: &Origin, place: usize) -> Result<()> {
 
 /// Somebody asks for the same alias again and again.
 fn insist(caller: &Caller, origin: &Origin, path: &str) -> Result<()> {
-    for _ in 0..40 {
+    for _ in 0..QUESTIONS {
         let said = say(caller, origin, "same status")?;
         ensure!(said.contains(path), "{path}: {said}");
     }
@@ -107,49 +141,16 @@ fn the_same_alias_of_two_workspaces_is_each_ones_own() -> Result<()> {
     };
     let caller = &stage.caller;
     let tenants = [(&of_one, "group/one"), (&of_two, "group/two")];
-    thread::scope(|scope| {
-        let asking: Vec<_> = (0..16)
-            .map(|place| {
-                let (origin, path) = tenants[place % 2];
-                scope.spawn(move || insist(caller, origin, path))
-            })
-            .collect();
-        asking
-            .into_iter()
-            .try_for_each(|it| it.join().map_err(|_| anyhow!("a client ended"))?)
-    })?;
-    let calls = stage.sidecar.metric(&CALLS)?;
-    ensure!(
-        calls > 0.0 && calls < 640.0,
-        "each was asked alone: {calls}"
-    );
-    Ok(())
+    at_once(&stage, |place| {
+        let (origin, path) = tenants[place % 2];
+        insist(caller, origin, path)
+    })
 }
-
-const CALLS: [&str; 2] = [
-    "lockstep_database_call_duration_seconds_count",
-    "slack_integrations_by_alias",
-];
 
 #[test]
 fn reads_at_the_same_time_share_a_call_and_get_answers_of_their_own() -> Result<()> {
     let (stage, origin) = set("app_batch")?;
-    let (caller, origin) = (&stage.caller, &origin);
-    let clients = 16;
-    thread::scope(|scope| {
-        let asking: Vec<_> = (0..clients)
-            .map(|place| scope.spawn(move || ask(caller, origin, place)))
-            .collect();
-        asking
-            .into_iter()
-            .try_for_each(|it| it.join().map_err(|_| anyhow!("a client ended"))?)
-    })?;
-    let calls = stage.sidecar.metric(&CALLS)?;
-    ensure!(
-        calls > 0.0 && calls < (clients * 40) as f64,
-        "each was asked alone: {calls}"
-    );
-    Ok(())
+    at_once(&stage, |place| ask(&stage.caller, &origin, place))
 }
 
 #[test]
@@ -171,9 +172,7 @@ fn a_read_after_the_end_of_all_sessions_is_answered() -> Result<()> {
 fn a_read_during_which_its_session_ends_is_asked_again() -> Result<()> {
     let name = "app_batch_lost";
     let (mut stage, origin) = set(name)?;
-    let mut holder = cluster()?.connect(name)?;
-    let mut transaction = holder.transaction()?;
-    transaction.batch_execute("lock table integrations in access exclusive mode")?;
+    let mut holder = lock_integrations(name)?;
     let caller = stage.caller.clone();
     thread::scope(|scope| -> Result<()> {
         let asking = scope.spawn(|| say(&caller, &origin, "group/two status"));
@@ -181,7 +180,7 @@ fn a_read_during_which_its_session_ends_is_asked_again() -> Result<()> {
         stage
             .client
             .execute("select pg_terminate_backend($1, 60000)", &[&waiter])?;
-        transaction.rollback()?;
+        holder.batch_execute("rollback")?;
         let said = asking.join().map_err(|_| anyhow!("a client ended"))??;
         ensure!(
             said.starts_with("*group/two*") || said.contains("a moment longer"),
@@ -195,9 +194,7 @@ fn a_read_during_which_its_session_ends_is_asked_again() -> Result<()> {
 fn a_batch_that_waits_for_a_lock_is_given_up_and_leaves_nothing() -> Result<()> {
     let name = "app_batch_lock";
     let (mut stage, origin) = set(name)?;
-    let mut holder = cluster()?.connect(name)?;
-    let mut transaction = holder.transaction()?;
-    transaction.batch_execute("lock table integrations in access exclusive mode")?;
+    let mut holder = lock_integrations(name)?;
     let (caller, sidecar) = (&stage.caller, &stage.sidecar);
     let before = sidecar.metric(&CALLS)?;
     thread::scope(|scope| -> Result<()> {
@@ -212,7 +209,7 @@ fn a_batch_that_waits_for_a_lock_is_given_up_and_leaves_nothing() -> Result<()> 
             thread::sleep(Duration::from_millis(10));
         }
         ensure!(sidecar.metric(&CALLS)? > before, "it is not timed");
-        transaction.rollback()?;
+        holder.batch_execute("rollback")?;
         let said = waiting.join().map_err(|_| anyhow!("a client ended"))??;
         ensure!(
             said.contains("group/one") || said.contains("a moment longer"),
@@ -231,9 +228,7 @@ fn a_batch_that_waits_for_a_lock_is_given_up_and_leaves_nothing() -> Result<()> 
 fn reads_that_wait_for_a_lock_hold_up_no_other() -> Result<()> {
     let name = "app_batch_turns";
     let (mut stage, origin) = set(name)?;
-    let mut holder = cluster()?.connect(name)?;
-    let mut transaction = holder.transaction()?;
-    transaction.batch_execute("lock table integrations in access exclusive mode")?;
+    let mut holder = lock_integrations(name)?;
     let asking = [
         asked(&stage, &origin, "group/one status")?,
         asked(&stage, &origin, "group/two status")?,
@@ -241,7 +236,7 @@ fn reads_that_wait_for_a_lock_hold_up_no_other() -> Result<()> {
     ];
     // Together they would never be more than two.
     wait_for(&mut stage.client, &format!("{WAITS} order by pid offset 2"))?;
-    transaction.rollback()?;
+    holder.batch_execute("rollback")?;
     drop(asking);
     let said = stage.say(&origin, "group/three status")?;
     ensure!(said.starts_with("*group/three*"), "{said}");
@@ -269,14 +264,12 @@ fn asked(stage: &Stage, origin: &Origin, text: &str) -> Result<TcpStream> {
 fn a_read_that_nobody_waits_for_any_more_waits_for_no_lock() -> Result<()> {
     let name = "app_batch_gone";
     let (mut stage, origin) = set(name)?;
-    let mut holder = cluster()?.connect(name)?;
-    let mut transaction = holder.transaction()?;
-    transaction.batch_execute("lock table integrations in access exclusive mode")?;
+    let mut holder = lock_integrations(name)?;
     let asked = asked(&stage, &origin, "group/one status")?;
     wait_for(&mut stage.client, WAITS)?;
     drop(asked);
     wait_for_end(&mut stage.client, WAITS)?;
-    transaction.rollback()?;
+    holder.batch_execute("rollback")?;
     let said = stage.say(&origin, "group/three status")?;
     ensure!(said.starts_with("*group/three*"), "{said}");
     Ok(())
