@@ -14,7 +14,7 @@ mod schedule;
 mod unique;
 mod wake;
 
-pub(crate) use many::pages;
+pub(crate) use many::fewest_pages;
 pub(crate) use network::noise;
 
 use anyhow::{Result, ensure};

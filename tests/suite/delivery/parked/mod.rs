@@ -12,7 +12,7 @@ use crate::database::cluster;
 use crate::delivery::claim::{
     Claim, channels, claim, claim_at, finish, later, numbers, publish, text,
 };
-use crate::job::pages;
+use crate::job::fewest_pages;
 use crate::service_account::number;
 
 /// A pace with a burst of 6.
@@ -88,8 +88,8 @@ fn a_look_when_nothing_is_due_reads_as_much_beside_many_channels() -> Result<()>
             look(&mut client, SLOW)?;
             client.batch_execute("vacuum lockstep_internal.slack_delivery, lockstep_internal.slack_channel, lockstep_internal.slack_team_pace")?;
             look(&mut client, SLOW)?;
-            let look = pages(&mut client, &format!("select * from lockstep_api.claim_deliveries(50, '1 minute', {SLOW})"))?;
-            let wait = pages(&mut client, &format!("select lockstep_api.delivery_wait({SLOW})"))?;
+            let look = fewest_pages(&mut client, &format!("select * from lockstep_api.claim_deliveries(50, '1 minute', {SLOW})"))?;
+            let wait = fewest_pages(&mut client, &format!("select lockstep_api.delivery_wait({SLOW})"))?;
             all.push((look, wait));
         }
         println!("{name}: {all:?}, parked {}", parked(&mut client)?);
@@ -119,8 +119,8 @@ fn a_claim_when_one_is_due_reads_as_much_beside_many_channels() -> Result<()> {
         look(&mut client, SLOW)?;
         client.batch_execute("update lockstep_internal.slack_channel set not_before = clock_timestamp() where id = 20")?;
         let claim = format!("select * from lockstep_api.claim_deliveries(50, '1 minute', {SLOW})");
-        client.batch_execute(&format!("begin; {claim}; rollback; begin"))?;
-        all.push(pages(&mut client, &claim)?);
+        all.push(fewest_pages(&mut client, &claim)?);
+        client.batch_execute(&format!("begin; {claim}"))?;
         assert_eq!(leased(&mut client)?, "20");
         client.batch_execute("rollback")?;
     }
@@ -166,9 +166,7 @@ fn a_claim_reads_no_whole_burst_of_each_workspace() -> Result<()> {
         ))?;
         client.batch_execute("vacuum lockstep_internal.slack_delivery, lockstep_internal.slack_channel, lockstep_internal.slack_team_pace")?;
         let claim = "select * from lockstep_api.claim_deliveries(1, '1 minute', 300)";
-        client.batch_execute(&format!("begin; {claim}; rollback; begin"))?;
-        all.push(pages(&mut client, claim)?);
-        client.batch_execute("rollback")?;
+        all.push(fewest_pages(&mut client, claim)?);
     }
     println!("{name}: {all:?}");
     let [few, many] = all[..] else { return Ok(()) };
