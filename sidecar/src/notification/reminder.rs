@@ -23,16 +23,23 @@ impl Workers for ReminderWorkers {
 
 impl ReminderWorkers {
     async fn remind(&self, job: &Job) -> Result<(), Failure> {
-        let channel = &job.args["channel"];
-        let Some(integration) = job.args["integration_id"]
-            .as_i64()
-            .filter(|_| channel.is_null() || channel.is_string())
-        else {
-            return Err(Failure::Arguments("{integration_id, channel}"));
+        let [channel, schema] = ["channel", "schema"].map(|name| &job.args[name]);
+        let are_texts = [channel, schema]
+            .iter()
+            .all(|it| it.is_null() || it.is_string());
+        let integration = job.args["integration_id"].as_i64();
+        let Some(integration) = integration.filter(|_| are_texts) else {
+            return Err(Failure::Arguments("{integration_id, channel, schema}"));
         };
         let gitlab = self.gitlab.as_deref();
         self.database
-            .remind_of_reviews(integration, channel.as_str(), gitlab, job.id)
+            .remind_of_reviews(
+                integration,
+                channel.as_str(),
+                gitlab,
+                job.id,
+                schema.as_str(),
+            )
             .await?;
         Ok(())
     }

@@ -181,7 +181,7 @@ fn is_channel(word: &str) -> bool {
     let is_id = |letter: u8| letter.is_ascii_uppercase() || letter.is_ascii_digit();
     let has_digit = word.bytes().any(|letter| letter.is_ascii_digit());
     let is_id = word.starts_with(['C', 'D', 'G', 'U', 'W']) && word.bytes().all(is_id);
-    word.starts_with('#') || is_id && has_digit
+    word.strip_prefix('#').is_some_and(|name| !name.is_empty()) || is_id && has_digit
 }
 
 /// A route as it is typed.
@@ -264,6 +264,7 @@ mod tests {
             ("push branches=main", Wrong::NoChannel),
             ("#a pushes", Wrong::Event("pushes")),
             ("general push", Wrong::Event("general")),
+            ("# push", Wrong::Event("#")),
             ("#a <!channel>", Wrong::Event("<!channel>")),
             // The space ends the condition.
             ("#a branches=main, release/*", Wrong::Apart("release/*")),

@@ -30,6 +30,7 @@ mod quiet_hours;
 mod reminder;
 mod repeated;
 pub(crate) mod restart;
+mod review_reminders;
 mod route;
 mod secret;
 mod settings;

@@ -28,7 +28,7 @@ fn defaults() -> Value {
     json!({
         "from": null, "channels": [], "event_channels": {}, "branches": "default", "labels": [], "all_labels": false,
         "only_broken_pipelines": true, "only_changed_pipelines": false, "child_pipelines": false, "updates": "separate", "own_actions": true, "muted_authors": [], "changes": [],
-        "routes": [], "all_routes": false, "changes": [], "mentions": false, "user_groups": {}
+        "routes": [], "all_routes": false, "changes": [], "mentions": false, "user_groups": {}, "review_reminders": []
     })
 }
 

@@ -35,8 +35,7 @@ fn with_routes(routes: &str, version: &str) -> String {
 }
 
 fn version(client: &mut Client) -> Result<String> {
-    let query =
-        "select lockstep_api.slack_workspace_notifications('A', null, 1) ->> 'routes_version'";
+    let query = "select lockstep_api.slack_workspace_notifications('A', null, 1) ->> 'version'";
     Ok(client.query_one(query, &[])?.get(0))
 }
 

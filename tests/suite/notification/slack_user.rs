@@ -46,9 +46,7 @@ fn users_of_slack_change_their_own() -> Result<()> {
     let events = shown.as_object_mut().and_then(|it| it.remove("events"));
     let inherited = shown.as_object_mut().and_then(|it| it.remove("inherited"));
     assert_eq!(inherited, Some(Value::Null));
-    let version = shown
-        .as_object_mut()
-        .and_then(|it| it.remove("routes_version"));
+    let version = shown.as_object_mut().and_then(|it| it.remove("version"));
     assert!(version.is_some_and(|it| it.is_string()));
     assert_eq!(
         events.as_ref().and_then(Value::as_array).map(Vec::len),
@@ -196,8 +194,7 @@ fn routes_are_not_replaced_unseen() -> Result<()> {
     let mut client = told(name)?;
     client.batch_execute("delete from lockstep_internal.slack_notification")?;
     let version = |client: &mut Client| -> Result<String> {
-        let query =
-            "select lockstep_api.slack_workspace_notifications('A', null, 1) ->> 'routes_version'";
+        let query = "select lockstep_api.slack_workspace_notifications('A', null, 1) ->> 'version'";
         Ok(client.query_one(query, &[])?.get(0))
     };
     let call = |settings: &str, version: &str| {

@@ -41,9 +41,9 @@ errors! {
         "It was removed, or has another class.",
         "Look for type_new 'Integrations::GitlabSlackApplication' in GitLab's table integrations.",
     ),
-    RoutesChanged { id: i64 } => (
+    SettingsChanged { id: i64 } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-        format!("the routes of integration {id} have changed since they were read"),
+        format!("the routes or reminders of integration {id} have changed since they were read"),
         "Nothing was changed.",
         "Read them again, and change those: lockstep_api.slack_workspace_notifications.",
     ),

@@ -55,11 +55,13 @@ impl SlackDatabase {
         channel: Option<&str>,
         gitlab_url: Option<&str>,
         job: i64,
+        schema: Option<&str>,
     ) -> Result<i64, Error> {
+        let schema = schema.unwrap_or(&self.schema);
         let statement = "select lockstep_api.remind_of_reviews($1, $2, $3, $4, $5)";
         self.value(
             statement,
-            &[&integration, &channel, &gitlab_url, &job, &self.schema],
+            &[&integration, &channel, &gitlab_url, &job, &schema],
         )
         .await
     }

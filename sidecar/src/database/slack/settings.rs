@@ -59,7 +59,7 @@ impl SlackDatabase {
         .await
     }
 
-    /// Changes settings for a Slack user; returns the alias. Routes only if they are still those of `routes_version`.
+    /// Changes settings for a Slack user; returns the alias. Routes and reminders only if they are still those of `version`.
     #[allow(clippy::too_many_arguments)]
     pub(crate) async fn set_integration_settings(
         &self,
@@ -69,7 +69,7 @@ impl SlackDatabase {
         is_manager: bool,
         settings: &Value,
         events: &Value,
-        routes_version: Option<&str>,
+        version: Option<&str>,
     ) -> Result<String, Error> {
         let statement = "
             select alias from lockstep_api.set_slack_integration_settings($1, $2, $3, $4, $5, $6, $7, $8, $9)";
@@ -83,7 +83,7 @@ impl SlackDatabase {
                 &is_manager,
                 settings,
                 events,
-                &routes_version,
+                &version,
                 &self.schema,
             ],
         )

@@ -2,8 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::routes::{self, ALL, ALL_ROUTES, ROUTES, Typed};
+use super::lines::{self, Kind, Typed};
+use super::routes::{ALL, ALL_ROUTES, ROUTES};
 use super::text::{channels, event_channels, user_groups, words};
+use super::{reminders, routes};
 use crate::database::EVENTS;
 
 /// The fields of the modal; each is a block with one element of the same name.
@@ -49,17 +51,49 @@ pub(super) const SETTINGS_OF_SWITCHES: [(&str, &str, bool); 6] = [
 pub(super) struct Form {
     pub(super) settings: Value,
     pub(super) events: Value,
-    /// The version of the routes that was shown.
-    pub(super) routes_version: Option<String>,
-    /// None if the form could not show them.
-    pub(super) routes: Option<RoutesField>,
+    /// The version of the routes and reminders that was shown.
+    pub(super) version: Option<String>,
+    /// Of the routes and reminders, unless the form could not show them.
+    pub(super) lines: Vec<Lines>,
 }
 
+/// A field with lines.
 #[derive(Debug, PartialEq)]
-pub(super) struct RoutesField {
+pub(super) struct Lines {
+    setting: &'static str,
     block: String,
     pub(super) text: String,
     typed: Typed,
+}
+
+impl Lines {
+    fn read(kind: &Kind, values: &Value) -> Option<Result<Self, Mistake>> {
+        let (block, _, element) = lines::field(values, kind.setting)?;
+        let text = element["value"].as_str().unwrap_or_default();
+        Some(match kind.typed(text) {
+            Ok(typed) => Ok(Self {
+                setting: kind.setting,
+                block: block.to_owned(),
+                text: text.to_owned(),
+                typed,
+            }),
+            Err(wrong) => Err(Mistake::new(block, wrong)),
+        })
+    }
+
+    pub(super) fn words(&self) -> String {
+        self.setting.replace('_', " ")
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(kind: &Kind, block: &str, text: &str) -> Self {
+        Self {
+            setting: kind.setting,
+            block: block.to_owned(),
+            text: text.to_owned(),
+            typed: Typed::default(),
+        }
+    }
 }
 
 /// An error shown next to its field.
@@ -82,24 +116,32 @@ impl Form {
     /// Confidential events, beside the routes if these are not those that are stored.
     pub(super) fn needs_account(&self, stored: &Value) -> Mistake {
         const WRONG: &str = "Confidential events would go to a new channel, now or once they are switched on. Leave them out, also of routes, or ask a maintainer with a linked GitLab account.";
-        let routes = self.routes.as_ref();
-        let changed = routes.filter(|routes| json!(routes.typed.routes) != stored[ROUTES]);
+        let mut lines = self.lines.iter();
+        let changed = lines
+            .find(|lines| lines.setting == ROUTES && json!(lines.typed.values) != stored[ROUTES]);
         Mistake::new(changed.map_or(EVENTS_FIELD, |routes| &routes.block), WRONG)
     }
 
     /// What the database refuses, beside the field that it names; the error itself is logged.
     pub(super) fn refused(&self, refusal: &str) -> Mistake {
         const WRONG: &str = "is too long, or contains characters that are not allowed in a name.";
+        const WRONG_TIME: &str =
+            "has a time or time zone that does not exist, such as 09:00 MON-FRI Europe/Berlin.";
+        const NO_CHANNEL: &str =
+            "A line without a channel goes to the channels of merge requests, but they have none.";
         // Its names and values may contain those of other fields.
         let path = refusal.split_once("setting \"").map_or("", |(_, it)| it);
         let path = path.split_once('"').map_or("", |(path, _)| path);
         let named = path.split(['.', '[']).next().unwrap_or_default();
-        if let Some(routes) = self.routes.as_ref().filter(|_| named == ROUTES) {
-            let text = match routes.typed.line_of(path) {
+        if let Some(lines) = self.lines.iter().find(|lines| lines.setting == named) {
+            let is_time = named == reminders::REMINDERS && !path.ends_with(".channels");
+            let text = match lines.typed.line_of(named, path) {
+                Some(line) if is_time => format!("Line {line} {WRONG_TIME}"),
                 Some(line) => format!("Line {line} {WRONG}"),
+                None if is_time => NO_CHANNEL.to_owned(),
                 None => format!("This {WRONG}"),
             };
-            return Mistake::new(&routes.block, text);
+            return Mistake::new(&lines.block, text);
         }
         let fields = [EVENT_CHANNELS, CHANNELS, LABELS, MUTED, USER_GROUPS];
         let field = fields.into_iter().find(|field| *field == named);
@@ -126,18 +168,17 @@ impl Form {
             .filter(|event| !event.column.is_empty())
             .map(|event| (event.name.to_owned(), json!(on.contains(&event.name))))
             .collect();
-        let routes = routes::field(values, ROUTES);
-        let all_routes = routes::field(values, ALL_ROUTES);
-        let routes_version = routes
-            .or(all_routes)
-            .map(|(_, version, _)| version.to_owned());
+        let all_routes = lines::field(values, ALL_ROUTES);
+        let mut shown = [ALL_ROUTES, ROUTES, reminders::REMINDERS].into_iter();
+        let version = shown.find_map(|field| lines::field(values, field));
+        let version = version.map(|(_, version, _)| version.to_owned());
         if !ticked(INHERITED).is_empty() {
             // Whatever else was filled in.
             return Ok(Self {
                 settings: json!(INHERITED),
                 events: events.into(),
-                routes_version,
-                routes: None,
+                version,
+                lines: Vec::new(),
             });
         }
         let channels = channels(text(CHANNELS)).unwrap_or_else(|wrong| {
@@ -152,18 +193,14 @@ impl Form {
             mistakes.push(Mistake::new(USER_GROUPS, wrong));
             Map::new()
         });
-        let routes = routes.map(|(block, _, element)| {
-            let text = element["value"].as_str().unwrap_or_default();
-            let typed = Typed::read(text).unwrap_or_else(|wrong| {
-                mistakes.push(Mistake::new(block, wrong));
-                Typed::default()
-            });
-            RoutesField {
-                block: block.to_owned(),
-                text: text.to_owned(),
-                typed,
+        let mut lines = Vec::new();
+        for kind in [routes::KIND, reminders::KIND] {
+            match Lines::read(&kind, values) {
+                Some(Ok(read)) => lines.push(read),
+                Some(Err(mistake)) => mistakes.push(mistake),
+                None => {}
             }
-        });
+        }
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
@@ -183,8 +220,8 @@ impl Form {
                 settings[field] = json!(value);
             }
         }
-        if let Some(routes) = &routes {
-            settings[ROUTES] = json!(routes.typed.routes);
+        for lines in &lines {
+            settings[lines.setting] = json!(lines.typed.values);
         }
         if let Some((_, _, element)) = all_routes {
             settings[ALL_ROUTES] = json!(element["selected_option"]["value"] == ALL);
@@ -197,8 +234,8 @@ impl Form {
         Ok(Self {
             settings,
             events: events.into(),
-            routes_version,
-            routes,
+            version,
+            lines,
         })
     }
 }
@@ -257,7 +294,7 @@ mod tests {
             "user_groups": { "tea/green": "S1" },
         });
         assert_eq!(form.settings, settings);
-        assert_eq!((form.routes_version, form.routes), (None, None));
+        assert_eq!((form.version, form.lines), (None, Vec::new()));
         assert_eq!(form.events["push"], true);
         assert_eq!(form.events["issue"], false);
         assert_eq!(form.events.as_object().map(serde_json::Map::len), Some(15));
@@ -295,7 +332,7 @@ mod tests {
         let routes = json!([{ "channels": ["#a"], "events": ["push"] }, { "channels": ["#b"] }]);
         assert_eq!(form.settings["routes"], routes);
         assert_eq!(form.settings["all_routes"], true);
-        assert_eq!(form.routes_version.as_deref(), Some("v1"));
+        assert_eq!(form.version.as_deref(), Some("v1"));
         for (refusal, block, text) in [
             ("setting \"routes[1].labels\" has", "routes.v1", "Line 3 is"),
             ("setting \"routes\" has", "routes.v1", "This is"),
@@ -317,6 +354,26 @@ mod tests {
             assert_eq!(mistake.block, block);
             assert!(mistake.text.starts_with(text), "{}", mistake.text);
         }
+        values["review_reminders.v1"] = json!({ "review_reminders": { "value": "\n9:00 UTC #a" } });
+        let form = Form::read(&values);
+        let form = form.unwrap_or_else(|mistakes| unreachable!("{mistakes:?}"));
+        assert_eq!(
+            form.settings["review_reminders"],
+            json!([{ "cron": "0 9 * * *", "time_zone": "UTC", "channels": ["#a"] }])
+        );
+        let mistake = form.refused("setting \"review_reminders[0]\" has no time");
+        assert_eq!(mistake.block, "review_reminders.v1");
+        assert!(
+            mistake.text.starts_with("Line 2 has a time"),
+            "{}",
+            mistake.text
+        );
+        let mistake = form.refused("setting \"review_reminders\" has one");
+        assert!(
+            mistake.text.starts_with("A line without"),
+            "{}",
+            mistake.text
+        );
         values["routes.v1"]["routes"]["value"] = json!("#a\nb");
         let mistakes = Form::read(&values).err().unwrap_or_default();
         let blocks: Vec<&str> = mistakes.iter().map(|it| it.block.as_str()).collect();
@@ -325,7 +382,7 @@ mod tests {
         values["inherited"] =
             json!({ "inherited": { "selected_options": [{ "value": "inherited" }] } });
         let form = Form::read(&values);
-        let version = form.map(|form| (form.settings, form.routes_version));
+        let version = form.map(|form| (form.settings, form.version));
         assert_eq!(version, Ok((json!("inherited"), Some("v1".to_owned()))));
         // Without routes in the form they stay, and without a choice the first counts.
         values["inherited"] = json!({});
@@ -337,7 +394,7 @@ mod tests {
         let form = form.unwrap_or_else(|mistakes| unreachable!("{mistakes:?}"));
         assert_eq!(form.settings.get("routes"), None);
         assert_eq!(form.settings["all_routes"], false);
-        assert_eq!(form.routes_version.as_deref(), Some("v1"));
+        assert_eq!(form.version.as_deref(), Some("v1"));
     }
 
     proptest! {

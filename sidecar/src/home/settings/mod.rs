@@ -1,9 +1,11 @@
 //! The channels and filters of a project, in a modal of the App Home: showing it ([`modal`]), also to who was [overtaken](mod@overtaken), and processing its input
-//! ([`form`], [`mod@routes`], [`text`]).
+//! ([`form`], [`text`], and line by line: [`lines`], [`mod@routes`], [`reminders`]).
 
 mod form;
+mod lines;
 mod modal;
 mod overtaken;
+mod reminders;
 mod routes;
 mod text;
 
@@ -53,7 +55,7 @@ pub(super) async fn open(
     Ok(())
 }
 
-/// The form with the settings as they are, and the version of its routes, for a user who may change them; or why there is none.
+/// The form with the settings as they are, and their version, for a user who may change them; or why there is none.
 async fn view_for(
     app: &App,
     owner: &Owner,
@@ -74,7 +76,7 @@ async fn view_for(
     }
     let settings = app.database.notification_settings(tenant, integration);
     let settings = settings.await?;
-    let version = settings["routes_version"].as_str().map(str::to_owned);
+    let version = settings["version"].as_str().map(str::to_owned);
     Ok(Ok((modal::of(found, &settings), version)))
 }
 
@@ -104,7 +106,7 @@ pub(super) async fn submit(app: &App, interaction: &Interaction) -> Result<Respo
             is_manager,
             &form.settings,
             &form.events,
-            form.routes_version.as_deref(),
+            form.version.as_deref(),
         )
         .await;
     let notice = match set {
@@ -123,12 +125,11 @@ pub(super) async fn submit(app: &App, interaction: &Interaction) -> Result<Respo
             return Ok(shown(&[form.refused(&error.report())]));
         }
         Err(error) if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => {
-            let typed = form.routes.as_ref().map(|routes| routes.text.as_str());
             match view_for(app, &owner, user, integration).await? {
                 // Other errors have the same state.
-                Ok((_, version)) if version == form.routes_version => return Err(error.into()),
+                Ok((_, version)) if version == form.version => return Err(error.into()),
                 Ok((view, _)) => {
-                    let view = overtaken::again(view, typed.unwrap_or_default());
+                    let view = overtaken::again(view, &form.lines);
                     return Ok(updated(&view));
                 }
                 Err(notice) => notice,

@@ -6,7 +6,9 @@ use super::form::{
     BRANCHES, CHANGES, CHANNELS, EVENT_CHANNELS, EVENTS_FIELD, INHERITED, LABELS, MUTED,
     SETTINGS_OF_SWITCHES, SWITCHES, UPDATES, USER_GROUPS,
 };
-use super::routes::{ALL, ALL_ROUTES, FIRST, ROUTES, block, written};
+use super::lines::block;
+use super::reminders::{self, REMINDERS};
+use super::routes::{ALL, ALL_ROUTES, FIRST, ROUTES, written};
 use crate::database::{EVENTS, Integration};
 use crate::home::view::SETTINGS;
 use crate::route;
@@ -116,6 +118,7 @@ pub(super) fn of(integration: &Integration, settings: &Value) -> Value {
         ),
     ]);
     blocks.extend(routes(settings));
+    blocks.push(reminders_of(settings));
     json!({
         "type": "modal",
         "callback_id": SETTINGS,
@@ -144,7 +147,7 @@ const ROUTES_HINT: &str = "One per line: channels, then events and conditions, s
 
 /// The routes, and which of those that fit count.
 fn routes(settings: &Value) -> [Value; 2] {
-    let version = settings["routes_version"].as_str().unwrap_or_default();
+    let version = settings["version"].as_str().unwrap_or_default();
     let typed = written(&settings[ROUTES]);
     let typed = typed.filter(|text| is_short(text));
     let mut lines = match typed {
@@ -164,6 +167,27 @@ fn routes(settings: &Value) -> [Value; 2] {
         }
     }
     [lines, which]
+}
+
+const REMINDERS_HINT: &str = "One per line: a time, days, a time zone and channels, such as 09:00 MON-FRI Europe/Berlin #review. Without \
+    channels it goes to those of merge requests. Instead of time and days there may be a cron expression.";
+
+fn reminders_of(settings: &Value) -> Value {
+    let typed = reminders::written(&settings[REMINDERS]).filter(|text| is_short(text));
+    let Some(typed) = typed else {
+        return section(
+            "*Reminders of reviews*: too long for this form, or more than it allows. They stay unchanged; use the database function \
+             `set_slack_notifications`.",
+        );
+    };
+    let mut lines = text(
+        (REMINDERS, "Reminders of reviews", REMINDERS_HINT),
+        &typed,
+        true,
+    );
+    let version = settings["version"].as_str().unwrap_or_default();
+    lines["block_id"] = json!(block(REMINDERS, version));
+    lines
 }
 
 fn chosen(settings: &Value) -> &'static str {
@@ -318,7 +342,7 @@ mod tests {
 
     #[test]
     fn routes_are_shown() {
-        let settings = json!({ "routes_version": "v1", "all_routes": true, "routes": [
+        let settings = json!({ "version": "v1", "all_routes": true, "routes": [
             { "channels": ["#a", "#b"], "branches": ["release/*"], "drafts": false },
             { "channels": ["#c"], "labels": ["help wanted"] },
         ] });
@@ -330,7 +354,7 @@ mod tests {
         );
         assert_eq!(which["block_id"], "all_routes.v1");
         assert_eq!(which["element"]["initial_option"]["value"], "all");
-        let [lines, which] = routes(&json!({ "routes_version": "v2", "routes": [] }));
+        let [lines, which] = routes(&json!({ "version": "v2", "routes": [] }));
         assert!(lines["element"].get("initial_value").is_none(), "{lines}");
         assert_eq!(which["element"]["initial_option"]["value"], "first");
     }
@@ -344,7 +368,7 @@ mod tests {
             (vec![long; 50], "\n2. `#a labels=&amp;"),
             (vec![odd], "\n1. `#&lt;c&gt; labels=\"a b\"`"),
         ] {
-            let [lines, which] = routes(&json!({ "routes_version": "v1", "routes": settings }));
+            let [lines, which] = routes(&json!({ "version": "v1", "routes": settings }));
             assert!(lines.get("block_id").is_none(), "{lines}");
             let text = lines["text"]["text"].as_str().unwrap_or_default();
             assert!(text.contains(shown) && text.len() <= LONGEST_TEXT, "{text}");

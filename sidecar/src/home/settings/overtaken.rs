@@ -1,21 +1,22 @@
-//! The form, after its routes have changed while somebody filled it in.
+//! The form, after its routes or reminders have changed while somebody filled it in.
 
 use serde_json::{Value, json};
 
+use super::form::Lines;
 use super::modal::section;
 use crate::slack::LONGEST_TEXT;
 
-/// The form as it is now, with what was typed above it: `typed` is what would have replaced them.
-pub(super) fn again(mut view: Value, typed: &str) -> Value {
+/// The form as it is now, with what was typed above it, which would have replaced what is there now.
+pub(super) fn again(mut view: Value, typed: &[Lines]) -> Value {
     let mut blocks = vec![section(
-        ":warning: The routes have changed meanwhile. Nothing is saved yet. Below are the routes as they are now; all else is as you \
+        ":warning: The routes or reminders have changed meanwhile. Nothing is saved yet. Below they are as they are now; all else is as you \
          have filled it in, and replaces what others have saved. Save it again when it is right.",
     )];
-    let typed = format!("Your routes were:\n{typed}");
-    // What was typed is as long as a section may be: with these words it needs two.
-    let (first, rest) = split(&typed, LONGEST_TEXT);
-    let (second, _) = split(rest, LONGEST_TEXT);
-    if typed.trim_end().contains('\n') {
+    for lines in typed.iter().filter(|lines| !lines.text.trim().is_empty()) {
+        let typed = format!("Your {} were:\n{}", lines.words(), lines.text);
+        // What was typed is as long as a section may be: with these words it needs two.
+        let (first, rest) = split(&typed, LONGEST_TEXT);
+        let (second, _) = split(rest, LONGEST_TEXT);
         for part in [first, second] {
             if !part.trim().is_empty() {
                 let text = json!({ "type": "plain_text", "text": part, "emoji": false });
@@ -49,12 +50,20 @@ mod tests {
     use serde_json::json;
 
     use super::super::modal::LONGEST_INPUT;
-    use super::{LONGEST_TEXT, again};
+    use super::super::{reminders, routes};
+    use super::{LONGEST_TEXT, Lines, again};
 
     #[test]
     fn who_was_overtaken_still_has_what_they_typed() {
         let view = json!({ "blocks": [{ "type": "divider" }] });
-        let shown = |typed: &str| again(view.clone(), typed)["blocks"].clone();
+        let lines = |kind, typed: &str| Lines::of(kind, "x.v1", typed);
+        let shown =
+            |typed: &str| again(view.clone(), &[lines(&routes::KIND, typed)])["blocks"].clone();
+        let both = [lines(&routes::KIND, ""), lines(&reminders::KIND, "9:00")];
+        assert_eq!(
+            again(view.clone(), &both)["blocks"][1]["text"]["text"],
+            "Your review reminders were:\n9:00"
+        );
         let blocks = shown("#a <!channel>");
         assert_eq!(blocks.as_array().map(Vec::len), Some(3));
         assert_eq!(

@@ -1,5 +1,7 @@
 //! Channels and filters: chosen in a modal of the App Home, and tested by a command.
 
+mod open;
+mod reminders;
 mod routes;
 
 use anyhow::{Context, Result, ensure};

@@ -3,91 +3,17 @@
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::gitlab::push;
 use lockstep_tests::host;
-use lockstep_tests::slack::caller::filled_in;
-use lockstep_tests::slack::wrong_in_modal;
 use serde_json::{Value, json};
 
+use super::open::Form;
 use crate::notification::app::Scene;
-use crate::slack::sdk::found;
-
-/// An open form, and what its fields contain.
-struct Form {
-    view: Value,
-    values: Value,
-}
-
-impl Form {
-    fn open(scene: &mut Scene, user: &str) -> Result<Self> {
-        let view = scene.open_settings(user)?.pop().context("no modal")?;
-        Self::of(view, &Value::Null)
-    }
-
-    /// A view that Slack accepts, in place of one with these values.
-    fn of(view: Value, before: &Value) -> Result<Self> {
-        assert_eq!(wrong_in_modal(&view), [""; 0], "{view}");
-        let wrong = found(&[json!({ "kind": "modal", "value": view })])?;
-        assert_eq!(wrong, [[""; 0]], "{view}");
-        Ok(Self {
-            values: filled_in(&view, before),
-            view,
-        })
-    }
-
-    /// The block of a field, which changes with what was saved.
-    fn block(&self, field: &str) -> Result<String> {
-        let start = format!("{field}.");
-        let blocks = self.values.as_object().into_iter().flatten();
-        let mut blocks = blocks.filter(|(block, _)| block.starts_with(&start));
-        let (block, _) = blocks.next().with_context(|| format!("no field {field}"))?;
-        Ok(block.clone())
-    }
-
-    fn routes(&self) -> Result<Value> {
-        let block = self.block("routes")?;
-        Ok(self.values[&block]["routes"]["value"].clone())
-    }
-
-    fn type_routes(&mut self, text: &str) -> Result<()> {
-        let block = self.block("routes")?;
-        self.values[&block]["routes"]["value"] = json!(text);
-        Ok(())
-    }
-
-    fn choose(&mut self, which: &str) -> Result<()> {
-        let block = self.block("all_routes")?;
-        self.values[&block]["all_routes"]["selected_option"] = json!({ "value": which });
-        Ok(())
-    }
-
-    /// Leaves out what is confidential, which a new channel of the form would get.
-    fn only_pushes(&mut self) {
-        self.values["events"]["events"]["selected_options"] = json!([{ "value": "push" }]);
-    }
-
-    fn save(&self, scene: &mut Scene, user: &str) -> Result<Value> {
-        scene.save(user, &self.view, &self.values)
-    }
-
-    /// The form that takes its place, because somebody else was first.
-    fn overtaken(&self, scene: &mut Scene, user: &str) -> Result<Self> {
-        let answer = self.save(scene, user)?;
-        assert_eq!(answer["response_action"], "update", "{answer}");
-        let view = answer["view"].clone();
-        let first = view["blocks"][0].to_string();
-        ensure!(
-            first.contains("The routes have changed meanwhile"),
-            "{first}"
-        );
-        Self::of(view, &self.values)
-    }
-}
 
 #[test]
 fn lines_become_routes() -> Result<()> {
     let mut scene = Scene::new("form_routes")?;
     let ada = scene.ada.clone();
     let form = Form::open(&mut scene, &ada)?;
-    assert_eq!(form.routes()?, Value::Null);
+    assert_eq!(form.lines("routes")?, Value::Null);
     form.save(&mut scene, &ada)?;
     assert_eq!(scene.settings()?["routes"], json!([]));
     for (typed, which, routes, shown) in [
@@ -132,7 +58,7 @@ fn lines_become_routes() -> Result<()> {
         ),
     ] {
         let mut form = Form::open(&mut scene, &ada)?;
-        form.type_routes(typed)?;
+        form.type_lines("routes", typed)?;
         form.choose(which)?;
         assert_eq!(form.save(&mut scene, &ada)?, Value::Null, "{typed}");
         let settings = scene.settings()?;
@@ -140,12 +66,12 @@ fn lines_become_routes() -> Result<()> {
         assert_eq!(settings["all_routes"], json!(which == "all"));
         // It is shown as it is typed, and saving what is shown changes nothing.
         let form = Form::open(&mut scene, &ada)?;
-        assert_eq!(form.routes()?, json!(shown));
+        assert_eq!(form.lines("routes")?, json!(shown));
         assert_eq!(form.save(&mut scene, &ada)?, Value::Null);
         assert_eq!(scene.settings()?, settings);
     }
     let mut form = Form::open(&mut scene, &ada)?;
-    form.type_routes("")?;
+    form.type_lines("routes", "")?;
     form.save(&mut scene, &ada)?;
     assert_eq!(scene.settings()?["routes"], json!([]));
     Ok(())
@@ -159,7 +85,7 @@ fn a_route_of_the_form_takes_events() -> Result<()> {
     let mut form = Form::open(&mut scene, &ada)?;
     form.only_pushes();
     form.values["channels"]["channels"]["value"] = json!("#general");
-    form.type_routes("#releases branches=ma*")?;
+    form.type_lines("routes", "#releases branches=ma*")?;
     form.save(&mut scene, &ada)?;
     scene.tell(&push(1, "Boil the water"), 1)?;
     assert_eq!(scene.settled(&releases)?.len(), 1);
@@ -208,7 +134,7 @@ fn mistakes_in_routes_name_their_lines() -> Result<()> {
             "Line 2 is too long",
         ),
     ] {
-        form.type_routes(typed)?;
+        form.type_lines("routes", typed)?;
         let answer = form.save(&mut scene, &ada)?;
         assert_eq!(answer["response_action"], "errors", "{typed}: {answer}");
         let errors = answer["errors"].as_object().context("no errors")?;
@@ -225,14 +151,14 @@ fn who_is_second_sees_what_the_first_has_saved() -> Result<()> {
     let mut scene = Scene::new("form_routes_two")?;
     let ada = scene.ada.clone();
     let (mut one, mut other) = (Form::open(&mut scene, &ada)?, Form::open(&mut scene, &ada)?);
-    one.type_routes("#first")?;
+    one.type_lines("routes", "#first")?;
     one.save(&mut scene, &ada)?;
     let first = scene.settings()?;
     // Nothing that would be lost.
-    other.type_routes("#first")?;
+    other.type_lines("routes", "#first")?;
     assert_eq!(other.save(&mut scene, &ada)?, Value::Null);
     // What is saved of it would also be what was not seen.
-    other.type_routes("#second labels=\"<a & b>\"")?;
+    other.type_lines("routes", "#second labels=\"<a & b>\"")?;
     other.values["labels"]["labels"]["value"] = json!("bug");
     let mut again = other.overtaken(&mut scene, &ada)?;
     assert_eq!(scene.settings()?, first);
@@ -242,9 +168,9 @@ fn who_is_second_sees_what_the_first_has_saved() -> Result<()> {
         "Your routes were:\n#second labels=\"<a & b>\""
     );
     // The routes are those of the first, all else is as it was typed.
-    assert_eq!(again.routes()?, json!("#first"));
+    assert_eq!(again.lines("routes")?, json!("#first"));
     assert_eq!(again.values["labels"]["labels"]["value"], json!("bug"));
-    again.type_routes("#first\n#second")?;
+    again.type_lines("routes", "#first\n#second")?;
     assert_eq!(again.save(&mut scene, &ada)?, Value::Null);
     let settings = scene.settings()?;
     assert_eq!(
@@ -257,7 +183,7 @@ fn who_is_second_sees_what_the_first_has_saved() -> Result<()> {
     let (mut one, mut other) = (Form::open(&mut scene, &ada)?, Form::open(&mut scene, &ada)?);
     one.choose("all")?;
     one.save(&mut scene, &ada)?;
-    other.type_routes("#second\n#first")?;
+    other.type_lines("routes", "#second\n#first")?;
     other.overtaken(&mut scene, &ada)?;
     assert_eq!(scene.settings()?["all_routes"], json!(true));
 
@@ -274,7 +200,7 @@ fn who_is_second_sees_what_the_first_has_saved() -> Result<()> {
         &json!({ "routes": [{ "channels": "#third" }] }),
     )?;
     let form = form.overtaken(&mut scene, &ada)?;
-    assert_eq!(form.routes()?, json!("#third"));
+    assert_eq!(form.lines("routes")?, json!("#third"));
     assert_eq!(
         scene.settings()?["routes"],
         json!([{ "channels": ["#third"] }])
@@ -299,14 +225,14 @@ fn routes_need_the_right_to_manage() -> Result<()> {
     ))?;
     let mut old = Form::open(&mut scene, &cid)?;
     let mut form = Form::open(&mut scene, &cid)?;
-    form.type_routes("#cids")?;
+    form.type_lines("routes", "#cids")?;
     assert_eq!(form.save(&mut scene, &cid)?, Value::Null);
     let settings = scene.settings()?;
     assert_eq!(settings["routes"], json!([{ "channels": ["#cids"] }]));
     // One form is of the routes as they are, and one is not: it would show those.
     let mut fresh = Form::open(&mut scene, &cid)?;
-    fresh.type_routes("#evil")?;
-    old.type_routes("#evil")?;
+    fresh.type_lines("routes", "#evil")?;
+    old.type_lines("routes", "#evil")?;
     scene
         .stage
         .client
@@ -344,13 +270,13 @@ fn a_route_for_confidential_events_needs_an_account() -> Result<()> {
     let (ada, team) = (scene.ada.clone(), scene.team.clone());
     let before = scene.settings()?;
     let mut form = Form::open(&mut scene, &ada)?;
-    form.type_routes("#new push\n#new confidential_issue")?;
+    form.type_lines("routes", "#new push\n#new confidential_issue")?;
     let answer = form.save(&mut scene, &ada)?;
     let told = answer["errors"][&form.block("routes")?].to_string();
     ensure!(told.contains("also of routes"), "{answer}");
     assert_eq!(scene.settings()?, before);
     // A route that names no events is for none of these.
-    form.type_routes("#new push\n#new")?;
+    form.type_lines("routes", "#new push\n#new")?;
     assert_eq!(form.save(&mut scene, &ada)?, Value::Null);
     scene.stage.client.batch_execute(&format!(
         "insert into users (id, username, organization_id) values (3, 'ada', 1);
@@ -358,7 +284,7 @@ fn a_route_for_confidential_events_needs_an_account() -> Result<()> {
          insert into members (access_level, source_id, source_type, user_id) values (40, 1, 'Namespace', 3)"
     ))?;
     let mut form = Form::open(&mut scene, &ada)?;
-    form.type_routes("#new confidential_issue")?;
+    form.type_lines("routes", "#new confidential_issue")?;
     assert_eq!(form.save(&mut scene, &ada)?, Value::Null);
     assert_eq!(
         scene.settings()?["routes"],

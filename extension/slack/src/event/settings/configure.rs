@@ -2,8 +2,10 @@
 
 use super::effective as settings;
 use super::effective::{Effective, Settings};
+use super::review_reminder::{self, Reminders};
 use super::value::setting;
 use crate::error::{EventError, OrRaise, Result, ServerError, required};
+use crate::event::read::Kind;
 use crate::event::tables::{Tables, class};
 use lockstep_server::kept;
 use lockstep_server::{OwnStatement, Statement, View, datum, keys_argument};
@@ -100,7 +102,7 @@ fn set_slack_notifications(
     let set = || {
         let tables = Tables::attached(schema)?;
         set(&tables, integration, &settings, None)?;
-        shown(&of(&tables, integration)?)
+        shown(&tables, integration)
     };
     JsonB(set().or_raise())
 }
@@ -121,7 +123,7 @@ fn reset_slack_notifications(integration_id: Option<i64>, schema: Option<&str>) 
     let reset = || {
         let tables = Tables::attached(schema)?;
         reset(&tables, integration, None)?;
-        shown(&of(&tables, integration)?)
+        shown(&tables, integration)
     };
     JsonB(reset().or_raise())
 }
@@ -139,7 +141,7 @@ grant execute on function lockstep.slack_notifications(bigint, text) to lockstep
 fn slack_notifications(integration_id: Option<i64>, schema: Option<&str>) -> JsonB {
     let integration = required(integration_id, "integration_id");
     let schema = required(schema, "schema");
-    let shown = || shown(&of(&Tables::attached(schema)?, integration)?);
+    let shown = || shown(&Tables::attached(schema)?, integration);
     JsonB(shown().or_raise())
 }
 
@@ -148,13 +150,20 @@ struct Shown<'a> {
     from: Option<i64>,
     #[serde(flatten)]
     settings: &'a Settings,
+    review_reminders: &'a Reminders,
+}
+
+fn shown(tables: &Tables, integration: i64) -> Result<Value> {
+    let reminders = review_reminder::of(&tables.schema, integration)?;
+    shown_of(&of(tables, integration)?, &reminders)
 }
 
 /// An integration's settings, as shown to users.
-pub(super) fn shown(effective: &Effective) -> Result<Value> {
+pub(super) fn shown_of(effective: &Effective, reminders: &Reminders) -> Result<Value> {
     let shown = Shown {
         from: effective.from,
         settings: &effective.settings,
+        review_reminders: reminders,
     };
     serde_json::to_value(shown).map_err(ServerError::catalog)
 }
@@ -218,8 +227,8 @@ pub(super) struct Changed {
     pub(super) after: Settings,
 }
 
-/// Changes the given settings of an integration. Routes are not changed if they are no longer those of the version that was seen;
-/// given as they were seen, they stay as they are now.
+/// Changes the given settings of an integration. Routes and reminders are not changed if they are no longer those of the version that
+/// was seen; given as they were seen, they stay as they are now.
 pub(super) fn set(
     tables: &Tables,
     integration: i64,
@@ -239,15 +248,27 @@ pub(super) fn set(
         true => inherited(tables, parent)?,
         false => own,
     };
+    let reminders_before = review_reminder::of(schema, integration)?;
     let mut settings = before.clone();
+    let mut reminders = reminders_before.clone();
     for (name, value) in changes {
-        settings.change(name, value)?;
+        match name.as_str() {
+            review_reminder::SETTING => reminders = review_reminder::read(value)?,
+            _ => settings.change(name, value)?,
+        }
     }
-    if seen.is_some_and(|seen| seen == settings.routes_version()) {
+    if seen.is_some_and(|seen| seen == settings.version(&reminders)) {
         settings.take_routes(&before);
+        reminders.clone_from(&reminders_before);
     }
-    if !settings.has_same_routes(&before) {
-        check_seen(&before, seen, integration)?;
+    if !settings.has_same_routes(&before) || reminders != reminders_before {
+        check_seen(&before.version(&reminders_before), seen, integration)?;
+    }
+    if reminders != reminders_before {
+        let added = reminders.difference(&reminders_before).cloned().collect();
+        let is_told = !settings.channels_of(Kind::MergeRequest).is_empty();
+        review_reminder::check_channels(&added, is_told)?;
+        review_reminder::set(schema, integration, &reminders)?;
     }
     if is_new && parent.is_some() && settings == before {
         // Nothing is set on the integration itself: the inherited settings may change.
@@ -263,16 +284,16 @@ pub(super) fn set(
 }
 
 /// What somebody else has set meanwhile is not replaced by somebody who has not seen it.
-fn check_seen(settings: &Settings, seen: Option<&str>, integration: i64) -> Result<()> {
+fn check_seen(now: &str, seen: Option<&str>, integration: i64) -> Result<()> {
     match seen {
-        Some(version) if version != settings.routes_version() => {
-            Err(EventError::RoutesChanged { id: integration }.into())
+        Some(version) if version != now => {
+            Err(EventError::SettingsChanged { id: integration }.into())
         }
         _ => Ok(()),
     }
 }
 
-/// Removes an integration's own settings, unless its routes are no longer those of the version that was seen.
+/// Removes an integration's own settings, unless its routes and reminders are no longer those of the version that was seen.
 pub(super) fn reset(tables: &Tables, integration: i64, seen: Option<&str>) -> Result<Changed> {
     let keys = [datum(tables.schema.as_str()), datum(integration)];
     let mut own = None;
@@ -282,9 +303,11 @@ pub(super) fn reset(tables: &Tables, integration: i64, seen: Option<&str>) -> Re
     })?;
     // A row that was added since then is not removed: nobody has looked at it.
     if let Some(own) = &own {
-        check_seen(own, seen, integration)?;
+        let reminders = review_reminder::of(&tables.schema, integration)?;
+        check_seen(&own.version(&reminders), seen, integration)?;
         STATEMENTS.with(|own| own.forget.run(&keys))?;
     }
+    review_reminder::set(&tables.schema, integration, &Reminders::new())?;
     let after = inherited(tables, parent_of(tables, integration)?)?;
     end_troubles(tables, integration)?;
     Ok(Changed {
@@ -295,11 +318,11 @@ pub(super) fn reset(tables: &Tables, integration: i64, seen: Option<&str>) -> Re
 
 /// Including troubles with channels that the integration no longer has.
 fn end_troubles(tables: &Tables, integration: i64) -> Result<()> {
-    let settings = of(tables, integration)?.settings;
+    let channels: Vec<String> = told(tables, integration)?.into_iter().collect();
     let arguments = [
         datum(tables.schema.as_str()),
         datum(integration),
-        datum(settings.all_channels()),
+        datum(channels),
     ];
     STATEMENTS.with(|own| own.end_troubles.run(&arguments))?;
     Ok(())
@@ -307,8 +330,14 @@ fn end_troubles(tables: &Tables, integration: i64) -> Result<()> {
 
 /// Every channel that an integration notifies of anything.
 pub(crate) fn channels_now(schema: &str, integration: i64) -> Result<BTreeSet<String>> {
-    let settings = of(&Tables::attached(schema)?, integration)?.settings;
-    let channels = settings.all_channels().into_iter();
+    told(&Tables::attached(schema)?, integration)
+}
+
+fn told(tables: &Tables, integration: i64) -> Result<BTreeSet<String>> {
+    let settings = of(tables, integration)?.settings;
+    let reminders = review_reminder::of(&tables.schema, integration)?;
+    let reminded = review_reminder::channels_of(&reminders);
+    let channels = settings.all_channels().into_iter().chain(reminded);
     Ok(channels.map(str::to_owned).collect())
 }
 

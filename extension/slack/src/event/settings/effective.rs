@@ -1,5 +1,6 @@
 //! The effective settings of integrations: which channels are notified, and what is filtered out.
 
+use super::review_reminder::Reminders;
 use super::route::Route;
 use crate::error::Result;
 use crate::event::read::{KINDS, Kind};
@@ -221,10 +222,11 @@ impl Settings {
         self.routes.clone_from(&other.routes);
     }
 
-    /// Another one for other routes, or another order. With a new version of Rust they may all be others, which nobody loses by.
-    pub(super) fn routes_version(&self) -> String {
+    /// Another one for other routes, or another order, and for other reminders. With a new version of Rust they may all be others,
+    /// which nobody loses by.
+    pub(super) fn version(&self, reminders: &Reminders) -> String {
         let mut hasher = DefaultHasher::new();
-        (&self.routes, self.all_routes).hash(&mut hasher);
+        (&self.routes, self.all_routes, reminders).hash(&mut hasher);
         format!("{:016x}", hasher.finish())
     }
 

@@ -2,6 +2,7 @@
 //! has removed, and troubles of channels that are no longer notified.
 
 use super::effective as settings;
+use super::review_reminder::{self, Reminders};
 use crate::error::Result;
 use crate::event::tables::{Tables, class};
 use lockstep_server::kept;
@@ -69,6 +70,8 @@ pub(crate) fn sweep_gone(schema: &str, most: usize) -> Result<u64> {
         own.integrations
             .rows(&[datum(schema)], |row| kept.extend(row.get::<i64>(1)))
     })?;
+    let reminders = review_reminder::all(schema)?;
+    kept.extend(reminders.keys());
     if kept.is_empty() {
         return Ok(0);
     }
@@ -87,8 +90,12 @@ pub(crate) fn sweep_gone(schema: &str, most: usize) -> Result<u64> {
             removed += own.settings.run(&arguments)? + own.managers.run(&arguments)?;
             Ok(())
         })?;
+        for id in gone.iter().filter(|id| reminders.contains_key(id)) {
+            review_reminder::set(schema, *id, &Reminders::new())?;
+            removed += 1;
+        }
     }
-    let troubles = untold(&tables, parents)?;
+    let troubles = untold(&tables, parents, &reminders)?;
     Ok(removed + end(&troubles[..troubles.len().min(most)], schema)?)
 }
 
@@ -108,7 +115,11 @@ pub(super) fn parents(tables: &Tables, integrations: &BTreeSet<i64>) -> BTreeMap
 }
 
 /// Troubles with channels that none of these integrations has.
-fn untold(tables: &Tables, parents: BTreeMap<i64, Option<i64>>) -> Result<Vec<Trouble>> {
+fn untold(
+    tables: &Tables,
+    parents: BTreeMap<i64, Option<i64>>,
+    reminders: &BTreeMap<i64, Reminders>,
+) -> Result<Vec<Trouble>> {
     let mut troubles: Vec<Trouble> = Vec::new();
     STATEMENTS.with(|own| {
         own.troubles.rows(&[datum(tables.schema.as_str())], |row| {
@@ -121,7 +132,12 @@ fn untold(tables: &Tables, parents: BTreeMap<i64, Option<i64>>) -> Result<Vec<Tr
     let settings = settings::effective(tables, asked)?;
     troubles.retain(
         |(integration, _, channel)| match settings.get(integration) {
-            Some(found) => !found.settings.all_channels().contains(&channel.as_str()),
+            Some(found) => {
+                let reminders = reminders.get(integration).into_iter();
+                let mut reminded = reminders.flat_map(review_reminder::channels_of);
+                !found.settings.all_channels().contains(&channel.as_str())
+                    && reminded.all(|other| other != channel)
+            }
             None => true,
         },
     );

@@ -1,5 +1,5 @@
 //! Settings of integrations: which apply ([`effective`](mod@effective)), which are valid ([`change`],
-//! [`route`], [`value`]), and how they are set
+//! [`review_reminder`], [`route`], [`value`]), and how they are set
 //! ([`configure`]), also by Slack users ([`workspace`]). Properties that the application stores encrypted are listed for the
 //! sidecar, which has the key ([`properties`]); channels that cannot be reached are listed ([`mod@trouble`]); data that is no longer
 //! useful is removed ([`gone`]).
@@ -9,6 +9,7 @@ pub(crate) mod configure;
 mod effective;
 mod gone;
 mod properties;
+mod review_reminder;
 mod route;
 pub(crate) mod trouble;
 mod value;

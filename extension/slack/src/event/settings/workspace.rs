@@ -2,6 +2,7 @@
 
 use super::configure;
 use super::effective::{Effective, Settings};
+use super::review_reminder;
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
 use crate::event::read::{KINDS, Kind};
 use crate::event::tables::Tables;
@@ -21,7 +22,7 @@ create function lockstep_api.slack_workspace_notifications(team_id text, enterpr
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.slack_workspace_notifications(text, text, bigint, text) is
-  'the settings of an integration of a Slack workspace, as shown by lockstep.slack_notifications, the application''s event switches, whether the settings are inherited, null if there is no parent, and the version of its routes';
+  'the settings of an integration of a Slack workspace, as shown by lockstep.slack_notifications, the application''s event switches, whether the settings are inherited, null if there is no parent, and the version of its routes and reminders';
 revoke execute on function lockstep_api.slack_workspace_notifications(text, text, bigint, text) from public;
 "#)]
 fn slack_workspace_notifications(
@@ -36,15 +37,16 @@ fn slack_workspace_notifications(
         let tables = Tables::attached(schema)?;
         let team = workspace(&tables, team_id, enterprise_id)?;
         let found = of_workspace(&tables, &team, row)?;
-        // All of it from one look: a version of newer routes than those that are shown would let them be replaced unseen.
+        // All of it from one look: a version of newer ones than those that are shown would let them be replaced unseen.
         let effective = configure::of(&tables, found.integration)?;
-        let mut shown = configure::shown(&effective)?;
+        let reminders = review_reminder::of(schema, found.integration)?;
+        let mut shown = configure::shown_of(&effective, &reminders)?;
         let Effective { from, parent, .. } = effective;
         shown["inherited"] = match parent {
             Some(_) => (from != Some(found.integration)).into(),
             None => Value::Null,
         };
-        shown["routes_version"] = effective.settings.routes_version().into();
+        shown["version"] = effective.settings.version(&reminders).into();
         let events = KINDS.into_iter();
         let events = events.filter(|kind| column_of(&tables, *kind).is_some());
         shown["events"] = events.map(Kind::name).collect();
@@ -56,12 +58,12 @@ fn slack_workspace_notifications(
 /// Changes the settings of a workspace's integration for a Slack user.
 #[pg_extern(sql = r#"
 create function lockstep_api.set_slack_integration_settings(team_id text, enterprise_id text, slack_integration_id bigint, user_id text,
-  is_manager boolean, settings jsonb, events jsonb, routes_version text default null, schema text default 'public')
+  is_manager boolean, settings jsonb, events jsonb, version text default null, schema text default 'public')
 returns table (alias text)
 language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text, text) is
-  'changes settings of an integration of a Slack workspace, or removes its own if "inherited" is set, and switches its events on or off, also for integrations that inherit from it; the user must manage it, and only linked accounts may choose where confidential events go, also those that are off; routes are not replaced if routes_version is given and no longer theirs';
+  'changes settings of an integration of a Slack workspace, or removes its own if "inherited" is set, and switches its events on or off, also for integrations that inherit from it; the user must manage it, and only linked accounts may choose where confidential events go, also those that are off; routes and reminders are not replaced if version is given and no longer theirs';
 revoke execute on function lockstep_api.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments)]
@@ -73,7 +75,7 @@ fn set_slack_integration_settings(
     is_manager: Option<bool>,
     settings: Option<JsonB>,
     events: Option<JsonB>,
-    routes_version: Option<&str>,
+    version: Option<&str>,
     schema: Option<&str>,
 ) -> TableIterator<'static, (name!(alias, String),)> {
     let row = required(slack_integration_id, "slack_integration_id");
@@ -95,9 +97,9 @@ fn set_slack_integration_settings(
             }
             Some(settings) => {
                 let changed = if settings == "inherited" {
-                    configure::reset(&tables, found.integration, routes_version)?
+                    configure::reset(&tables, found.integration, version)?
                 } else {
-                    configure::set(&tables, found.integration, &settings, routes_version)?
+                    configure::set(&tables, found.integration, &settings, version)?
                 };
                 (changed.before.into(), changed.after.into())
             }
