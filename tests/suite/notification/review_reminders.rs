@@ -193,7 +193,7 @@ fn reminders_are_not_inherited() -> Result<()> {
     Ok(())
 }
 
-/// Somebody in Slack neither replaces reminders that he has not seen, nor those that he left alone.
+/// People in Slack neither replace reminders that they have not seen, nor those that they left alone.
 #[test]
 fn reminders_are_not_replaced_unseen() -> Result<()> {
     let mut client = told("review_reminders_unseen")?;
@@ -217,7 +217,7 @@ fn reminders_are_not_replaced_unseen() -> Result<()> {
         "55000",
         "have changed since they were read",
     )?;
-    // As they were shown to him.
+    // As they were shown.
     client.batch_execute(&save(&json!([]), &seen))?;
     assert_eq!(shown(&mut client, 1)?, json!([other]));
     let seen = version(&mut client)?;

@@ -33,7 +33,7 @@ fn lines_become_reminders() -> Result<()> {
     form.type_lines(FIELD, "09:00 MON-FRI Europe/Berlin #review C0123")?;
     assert_eq!(form.save(&mut scene, &ada)?, Value::Null);
     assert_eq!(scene.settings()?[FIELD], json!([review]));
-    // What is wrong is told beside the field, and saves nothing.
+    // What is wrong is shown beside the field, and saves nothing.
     let mut form = Form::open(&mut scene, &ada)?;
     form.values["channels"]["channels"]["value"] = json!("");
     let block = form.block(FIELD)?;

@@ -112,7 +112,7 @@ impl Reminder {
     fn check_time(&self, path: &str) -> Result<()> {
         let arguments = [datum(self.cron.as_str()), datum(self.time_zone.as_str())];
         let look = AssertUnwindSafe(|| STATEMENTS.with(|own| own.next_time.run(&arguments)));
-        match attempt(|| look()) {
+        match attempt(look) {
             Ok(looked) => looked.map(|_| ()),
             Err(failure) if failure.code == ERRCODE_INVALID_PARAMETER_VALUE => {
                 Err(setting(path, format!("has no time: {}", failure.message)))
