@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use postgres::Client;
 
-use super::many::fewest_pages;
+use super::pages::fewest_pages;
 use super::{claim, lapse, queue, runner};
 use crate::database::cluster;
 use crate::service_account::number;

@@ -3,42 +3,13 @@
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use postgres::{Client, SimpleQueryMessage};
-use serde_json::Value;
+use postgres::Client;
 
+use super::pages::pages;
 use super::{queue, runner};
 use crate::concurrency::{pid_of, settle};
 use crate::database::cluster;
 use crate::service_account::number;
-
-/// The pages that a statement reads; what it does stays done.
-fn pages(client: &mut Client, statement: &str) -> Result<i64> {
-    let lines = client.simple_query(&format!(
-        "explain (analyze, buffers, format json) {statement}"
-    ))?;
-    let text: String = lines
-        .iter()
-        .filter_map(|line| match line {
-            SimpleQueryMessage::Row(row) => row.get(0),
-            _ => None,
-        })
-        .collect();
-    let plan: Value = serde_json::from_str(&text)?;
-    let read = |key: &str| plan[0]["Plan"][key].as_i64().unwrap_or_default();
-    Ok(read("Shared Hit Blocks") + read("Shared Read Blocks"))
-}
-
-/// The fewest pages that the statement reads, undone each time. Whatever else goes on in the server makes it read more: autovacuum's
-/// ANALYZE and another database's DDL have the session read its catalogs again.
-pub(crate) fn fewest_pages(client: &mut Client, statement: &str) -> Result<i64> {
-    let mut fewest = i64::MAX;
-    for _ in 0..5 {
-        client.batch_execute("begin")?;
-        fewest = fewest.min(pages(client, statement)?);
-        client.batch_execute("rollback")?;
-    }
-    Ok(fewest)
-}
 
 fn enqueue(client: &mut Client, worker: &str, jobs: i64) -> Result<()> {
     client.batch_execute(&format!(

@@ -9,13 +9,14 @@ mod limit_key;
 mod limit_random;
 mod many;
 mod network;
+mod pages;
 mod rename;
 mod schedule;
 mod unique;
 mod wake;
 
-pub(crate) use many::fewest_pages;
 pub(crate) use network::noise;
+pub(crate) use pages::fewest_pages;
 
 use anyhow::{Result, ensure};
 use postgres::Client;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::notification::filter::set;
 use crate::notification::publish::told;
 use crate::notification::settings::json_of;
+use crate::notification::settings_turns::version;
 use crate::service_account::number;
 use crate::surface::refusal::refused;
 
@@ -197,10 +198,6 @@ fn reminders_are_not_inherited() -> Result<()> {
 #[test]
 fn reminders_are_not_replaced_unseen() -> Result<()> {
     let mut client = told("review_reminders_unseen")?;
-    let version = |client: &mut Client| -> Result<String> {
-        let query = "select lockstep_api.slack_workspace_notifications('A', null, 1) ->> 'version'";
-        Ok(client.query_one(query, &[])?.get(0))
-    };
     let save = |reminders: &Value, version: &str| {
         let settings = json!({"labels": ["saved"], "routes": [], "review_reminders": reminders});
         format!(

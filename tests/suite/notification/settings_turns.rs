@@ -34,7 +34,8 @@ fn with_routes(routes: &str, version: &str) -> String {
     )
 }
 
-fn version(client: &mut Client) -> Result<String> {
+/// The version of the routes and reminders of integration 1.
+pub(crate) fn version(client: &mut Client) -> Result<String> {
     let query = "select lockstep_api.slack_workspace_notifications('A', null, 1) ->> 'version'";
     Ok(client.query_one(query, &[])?.get(0))
 }

@@ -4,6 +4,7 @@ use crate::concurrency::{pid_of, settle};
 use crate::database::cluster;
 use crate::notification::publish::told;
 use crate::notification::settings::json_of;
+use crate::notification::settings_turns::version;
 use crate::service_account::number;
 use crate::surface::refusal::refused;
 use anyhow::{Context, Result, ensure};
@@ -193,10 +194,6 @@ fn routes_are_not_replaced_unseen() -> Result<()> {
     let name = "settings_unseen";
     let mut client = told(name)?;
     client.batch_execute("delete from lockstep_internal.slack_notification")?;
-    let version = |client: &mut Client| -> Result<String> {
-        let query = "select lockstep_api.slack_workspace_notifications('A', null, 1) ->> 'version'";
-        Ok(client.query_one(query, &[])?.get(0))
-    };
     let call = |settings: &str, version: &str| {
         format!(
             "select * from lockstep_api.set_slack_integration_settings('A', null, 1, 'U1', false, '{settings}', null, '{version}')"

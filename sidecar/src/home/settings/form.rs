@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::lines::{self, Kind, Typed};
+use super::lines::{self, Lines};
+use super::mistake::Mistake;
 use super::routes::{ALL, ALL_ROUTES, ROUTES};
 use super::text::{channels, event_channels, user_groups, words};
 use super::{reminders, routes};
@@ -55,61 +56,6 @@ pub(super) struct Form {
     pub(super) version: Option<String>,
     /// Of the routes and reminders, unless the form could not show them.
     pub(super) lines: Vec<Lines>,
-}
-
-/// A field with lines.
-#[derive(Debug, PartialEq)]
-pub(super) struct Lines {
-    setting: &'static str,
-    block: String,
-    pub(super) text: String,
-    typed: Typed,
-}
-
-impl Lines {
-    fn read(kind: &Kind, values: &Value) -> Option<Result<Self, Mistake>> {
-        let (block, _, element) = lines::field(values, kind.setting)?;
-        let text = element["value"].as_str().unwrap_or_default();
-        Some(match kind.typed(text) {
-            Ok(typed) => Ok(Self {
-                setting: kind.setting,
-                block: block.to_owned(),
-                text: text.to_owned(),
-                typed,
-            }),
-            Err(wrong) => Err(Mistake::new(block, wrong)),
-        })
-    }
-
-    pub(super) fn words(&self) -> String {
-        self.setting.replace('_', " ")
-    }
-
-    #[cfg(test)]
-    pub(super) fn of(kind: &Kind, block: &str, text: &str) -> Self {
-        Self {
-            setting: kind.setting,
-            block: block.to_owned(),
-            text: text.to_owned(),
-            typed: Typed::default(),
-        }
-    }
-}
-
-/// An error shown next to its field.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Mistake {
-    pub(super) block: String,
-    pub(super) text: String,
-}
-
-impl Mistake {
-    pub(super) fn new(block: &str, text: impl Into<String>) -> Self {
-        Self {
-            block: block.to_owned(),
-            text: text.into(),
-        }
-    }
 }
 
 impl Form {

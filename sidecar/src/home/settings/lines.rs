@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::mistake::Mistake;
+
 /// So many lines that are wrong are reported at once.
 const MOST_MISTAKES: usize = 3;
 
@@ -93,6 +95,45 @@ impl Typed {
         let rest = path.strip_prefix(setting)?.strip_prefix('[')?;
         let (place, _) = rest.split_once(']')?;
         self.lines.get(place.parse::<usize>().ok()?).copied()
+    }
+}
+
+/// A field with lines.
+#[derive(Debug, PartialEq)]
+pub(super) struct Lines {
+    pub(super) setting: &'static str,
+    pub(super) block: String,
+    pub(super) text: String,
+    pub(super) typed: Typed,
+}
+
+impl Lines {
+    pub(super) fn read(kind: &Kind, values: &Value) -> Option<Result<Self, Mistake>> {
+        let (block, _, element) = field(values, kind.setting)?;
+        let text = element["value"].as_str().unwrap_or_default();
+        Some(match kind.typed(text) {
+            Ok(typed) => Ok(Self {
+                setting: kind.setting,
+                block: block.to_owned(),
+                text: text.to_owned(),
+                typed,
+            }),
+            Err(wrong) => Err(Mistake::new(block, wrong)),
+        })
+    }
+
+    pub(super) fn words(&self) -> String {
+        self.setting.replace('_', " ")
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(kind: &Kind, block: &str, text: &str) -> Self {
+        Self {
+            setting: kind.setting,
+            block: block.to_owned(),
+            text: text.to_owned(),
+            typed: Typed::default(),
+        }
     }
 }
 

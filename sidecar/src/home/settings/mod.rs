@@ -1,8 +1,9 @@
 //! The channels and filters of a project, in a modal of the App Home: showing it ([`modal`]), also to who was [overtaken](mod@overtaken), and processing its input
-//! ([`form`], [`text`], and line by line: [`lines`], [`mod@routes`], [`reminders`]).
+//! ([`form`], [`mistake`], [`text`], and line by line: [`lines`], [`mod@routes`], [`reminders`]).
 
 mod form;
 mod lines;
+mod mistake;
 mod modal;
 mod overtaken;
 mod reminders;
@@ -24,7 +25,8 @@ use crate::error::complain;
 use crate::http::Problem;
 use crate::slack::{Interaction, Owner};
 
-use form::{CHANNELS, Form, Mistake};
+use form::{CHANNELS, Form};
+use mistake::Mistake;
 
 /// Opens the modal. Slack accepts a click's trigger for three seconds, so this is not a job.
 pub(super) async fn open(

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::form::Lines;
+use super::lines::Lines;
 use super::modal::section;
 use crate::slack::LONGEST_TEXT;
 
