@@ -360,3 +360,43 @@ fn a_broken_schedule_keeps_nobody_from_claiming() -> Result<()> {
     );
     Ok(())
 }
+
+/// Whatever a schedule's job runs into, other jobs are claimed; it is tried again once that is over.
+#[test]
+fn a_schedule_that_cannot_enqueue_keeps_nobody_from_claiming() -> Result<()> {
+    let name = "schedule_stuck";
+    let mut client = queue(name)?;
+    client.batch_execute(
+        "create schema flags; select * from lockstep.attach('flags', features => '{feature_flags}');
+         select lockstep.rename_worker('Report', 'Reports::Nightly', 'rename_report', 'flags');
+         select lockstep.schedule_job('s', '* * * * *', 'Report')",
+    )?;
+    let runner = runner(&mut client)?;
+    let mut locker = cluster()?.connect(name)?;
+    for (breaks, mends) in [
+        (
+            "alter table flags.feature_gates rename key to gone",
+            "alter table flags.feature_gates rename gone to key",
+        ),
+        (
+            "alter schema flags rename to gone",
+            "alter schema gone rename to flags",
+        ),
+        ("begin; lock table flags.feature_gates", "rollback"),
+    ] {
+        locker.batch_execute(breaks)?;
+        due(&mut client, "10 seconds")?;
+        let job: i64 = client
+            .query_one("select lockstep.enqueue_job('B')", &[])?
+            .get(0);
+        client.batch_execute("set statement_timeout = '30s'")?;
+        assert_eq!(claim(&mut client, runner, 9)?, [job], "{breaks}");
+        assert_eq!(state(&mut client)?, "0 t t", "{breaks}");
+        locker.batch_execute(mends)?;
+    }
+    due(&mut client, "10 seconds")?;
+    let count = "select count(*) from lockstep.claim_jobs(1, '{Report,Reports::Nightly}', 9)";
+    assert_eq!(number(&mut client, count)?, 1);
+    assert_eq!(state(&mut client)?, "0 t f");
+    Ok(())
+}

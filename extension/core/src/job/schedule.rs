@@ -6,10 +6,12 @@ use super::cron::Times;
 use super::enqueue::{Deduplicate, NewJob};
 use crate::error::{JobError, OrRaise, Result, required};
 use lockstep_server::kept;
-use lockstep_server::{Answer, OwnStatement, datum};
+use lockstep_server::{Answer, Jsonb, OwnStatement, attempt, datum, with_settings};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
+use std::ffi::CStr;
+use std::panic::AssertUnwindSafe;
 
 /// A name is part of a unique key.
 const MOST_CHARACTERS: usize = 100;
@@ -19,8 +21,12 @@ struct Statements {
     remove: OwnStatement,
     due: OwnStatement,
     advance: OwnStatement,
+    postpone: OwnStatement,
     stop: OwnStatement,
 }
+
+/// How long a schedule may wait for what somebody else has locked: the claim of other jobs waits for it.
+const PATIENCE: &CStr = c"100ms";
 
 kept! {
     static STATEMENTS: Statements = Statements {
@@ -64,6 +70,10 @@ kept! {
                 pg_sys::BOOLOID,
             ],
         ),
+        postpone: OwnStatement::new(
+            "update lockstep_internal.job_schedule set next_at = clock_timestamp() + interval '1 minute' where name = $1",
+            &[pg_sys::TEXTOID],
+        ),
         stop: OwnStatement::new(
             "update lockstep_internal.job_schedule set next_at = 'infinity' where name = $1",
             &[pg_sys::TEXTOID],
@@ -86,7 +96,7 @@ fn schedule_job(
     name: Option<&str>,
     cron: Option<&str>,
     worker: Option<&str>,
-    args: Option<JsonB>,
+    args: Option<Jsonb>,
     time_zone: Option<&str>,
     missed: Option<&str>,
     priority: Option<i32>,
@@ -171,7 +181,7 @@ struct Due {
 pub(super) fn enqueue_due() -> Result<()> {
     let mut all = Vec::new();
     STATEMENTS.with(|statements| statements.due.rows(&[], |row| all.extend(Due::read(row))))?;
-    all.iter().try_for_each(Due::enqueue)
+    all.iter().try_for_each(Due::enqueue_or_postpone)
 }
 
 impl Due {
@@ -187,6 +197,24 @@ impl Due {
             now: row.get(8)?,
             is_skipped: row.get(9)?,
         })
+    }
+
+    /// Whatever the job runs into (the table of a worker's flags that is gone or locked, a job with its key that somebody holds) must
+    /// not keep others from claiming jobs.
+    fn enqueue_or_postpone(&self) -> Result<()> {
+        let enqueue =
+            || with_settings(&[(c"lock_timeout", PATIENCE)], || self.enqueue().or_raise());
+        let Err(failure) = attempt(AssertUnwindSafe(enqueue)) else {
+            return Ok(());
+        };
+        warning!(
+            "schedule \"{}\" could not enqueue its job, and tries again in a minute: {}",
+            self.name,
+            failure.message
+        );
+        let arguments = [datum(self.name.as_str())];
+        STATEMENTS.with(|statements| statements.postpone.run(&arguments))?;
+        Ok(())
     }
 
     fn enqueue(&self) -> Result<()> {
