@@ -1,8 +1,10 @@
 //! Tables that are dropped, and tables that take over another's name, as in online schema changes.
 
 use anyhow::{Result, ensure};
+use lockstep_tests::host::Layout;
 use postgres::Client;
 
+use crate::database;
 use crate::surface::refusal::error_of;
 use crate::writes::{ROOMS_AND_GUESTS, assert_rooms, expect_rooms, with_rooms};
 
@@ -350,4 +352,44 @@ fn tables_created_again_that_do_not_fit_are_skipped() -> Result<()> {
     client.batch_execute("alter table guests set logged; select lockstep.attach()")?;
     assert_eq!(state(client)?, "active");
     expect_rooms(client, "insert into guests values (1, 1, true)", &[1])
+}
+
+/// What attach was asked for keeps its columns, whoever has made tables with the names that these had before.
+#[test]
+fn a_former_name_is_nobodys() -> Result<()> {
+    let mut client = database::with_host("exchange_former", Layout::Narrow)?;
+    client.batch_execute(
+        "select * from lockstep.attach();
+         insert into projects (id, namespace_id) values (1, 1);
+         insert into integrations (id, project_id, type_new, category, active) values (1, 1, 'Integrations::ExternalWiki', 'third_party_wiki', true);
+         alter schema public rename to gl",
+    )?;
+    let others = "
+create schema NAME;
+create table NAME.projects (id bigint primary key, has_external_wiki boolean, has_external_issue_tracker boolean);
+create table NAME.integrations (id bigint primary key, project_id bigint references NAME.projects, type_new text, category text, active boolean);
+create index on NAME.integrations (project_id)";
+    let follows = |client: &mut Client, active: bool| -> Result<()> {
+        let query = format!("update gl.integrations set active = {active}");
+        client.batch_execute(&query)?;
+        let row = client.query_one("select has_external_wiki from gl.projects", &[])?;
+        ensure!(
+            row.get::<_, bool>(0) == active,
+            "the column does not follow"
+        );
+        Ok(())
+    };
+    // Once they were attached under their new name, and once they were not.
+    client.batch_execute("select * from lockstep.attach('gl')")?;
+    client.batch_execute(&others.replace("NAME", "public"))?;
+    let attach = "select count(*) from lockstep.attach('gl') where feature like 'projects.%' and detail like 'already attached%'";
+    ensure!(client.query_one(attach, &[])?.get::<_, i64>(0) == 2);
+    follows(&mut client, false)?;
+    client.batch_execute("alter schema gl rename to hers; select * from lockstep.attach('hers'); alter schema hers rename to gl")?;
+    client.batch_execute(&others.replace("NAME", "hers"))?;
+    ensure!(client.query_one(attach, &[])?.get::<_, i64>(0) == 2);
+    follows(&mut client, true)?;
+    let states = "select count(*) from lockstep.cache_columns where state = 'active' and target_table = 'gl.projects'::regclass";
+    ensure!(client.query_one(states, &[])?.get::<_, i64>(0) == 2);
+    Ok(())
 }

@@ -57,6 +57,19 @@ impl Definition {
         }
     }
 
+    /// The same with the names that its tables have now.
+    pub(crate) fn named_as(&self, target: &Relation, source: &Relation) -> Self {
+        Self {
+            target_name: target.names().into(),
+            source_name: source.names().into(),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn has_other_names(&self, than: &Self) -> bool {
+        (&self.target_name, &self.source_name) != (&than.target_name, &than.source_name)
+    }
+
     /// Reads one definition, regardless of the transaction's snapshot.
     pub(crate) fn load(id: i32) -> Result<Self> {
         BY_ID

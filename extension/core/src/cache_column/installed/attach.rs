@@ -83,15 +83,19 @@ impl HostTables {
             .collect()
     }
 
-    /// The definition of a built-in column, on this table or on an earlier table with its name.
+    /// The definition of a built-in column, on this table or on an earlier table with its name, unless that one is somebody else's.
     fn present(&self, builtin: &Builtin) -> Result<Option<Definition>> {
         let name = [self.schema.as_str(), TARGET];
         let target = self.target.as_ref().map(|target| target.oid);
         let all = Definition::all()?;
+        let is_ours = |it: &Definition| match Relation::describe(it.target) {
+            Ok(target) => check_is_owner(&target).is_ok(),
+            Err(_) => true,
+        };
         let of_column = || all.iter().filter(|it| it.target_column == builtin.column);
         let found = of_column()
             .find(|it| Some(it.target) == target)
-            .or_else(|| of_column().find(|it| it.target_name == name));
+            .or_else(|| of_column().find(|it| it.target_name == name && is_ours(it)));
         Ok(found.cloned())
     }
 
@@ -196,6 +200,15 @@ fn attach_one(
         Some(present) => {
             let wanted = builtin.definition(target, source);
             let is_elsewhere = (present.target, present.source) != (target.oid, source.oid);
+            // Both may have been renamed, and others have got their names: these are the tables that were asked for.
+            let named = match is_elsewhere {
+                true => present.clone(),
+                false => present.named_as(target, source),
+            };
+            if !is_dry_run && named.has_other_names(present) {
+                update(&named)?;
+            }
+            let present = &named;
             let is_old = present.matches != wanted.matches && present.clone().resolve().is_err();
             let outcome = match (is_elsewhere || is_old, is_dry_run) {
                 (true, true) => Mended::Would(locks([target, source])),
