@@ -45,7 +45,7 @@ pub use dropping::{drop_with_extension, drops_extension, keep_extension, may_dro
 pub use moment::Moment;
 pub use own_table::OwnTable;
 pub use rights::{
-    are_ourselves, as_ourselves, as_owner, as_role, begin_session_of, current_user,
+    Rights, are_ourselves, as_ourselves, as_owner, as_role, begin_session_of, current_user,
     for_whole_transaction, has_rights_of, has_rights_of_name, role_name, session_user,
 };
 pub use session::{
@@ -55,8 +55,8 @@ pub use session::{
 };
 pub use shard::{distributes_schema, on_server_of, shard_of, shards_together, table_of};
 pub use statement::{
-    Answer, OwnStatement, Statement, Target, View, commit, connected, datum, is_atomic, jsonb_text,
-    jsonb_typeof, keys_argument, nullable, with_snapshot,
+    Answer, Jsonb, OwnStatement, Statement, Target, View, commit, connected, datum, is_atomic,
+    jsonb_text, jsonb_typeof, keys_argument, nullable, with_snapshot,
 };
 pub use subtransaction::{Failure, attempt, attempt_catching};
 pub use transaction::AtEnd;

@@ -115,9 +115,16 @@ impl Drop for Planning {
 
 /// Sets configuration parameters until [`end_settings`] is called with the returned level, or the transaction aborts.
 pub(crate) fn set_for_now(settings: &[(&CStr, &CStr)]) -> i32 {
-    // SAFETY: names and values are NUL-terminated and outlive the calls; GUC_ACTION_SAVE ties them to the new level.
+    // SAFETY: starts a level, which `end_settings` or an abort ends.
+    let level = unsafe { pg_sys::NewGUCNestLevel() };
+    set(settings);
+    level
+}
+
+/// Sets configuration parameters until the end of the innermost level.
+pub(crate) fn set(settings: &[(&CStr, &CStr)]) {
+    // SAFETY: names and values are NUL-terminated and outlive the calls; GUC_ACTION_SAVE ties them to the level.
     unsafe {
-        let level = pg_sys::NewGUCNestLevel();
         for (name, value) in settings {
             pg_sys::set_config_option(
                 name.as_ptr(),
@@ -130,7 +137,6 @@ pub(crate) fn set_for_now(settings: &[(&CStr, &CStr)]) -> i32 {
                 false,
             );
         }
-        level
     }
 }
 

@@ -5,27 +5,77 @@
 //! the current caller. The extension's own tables belong to a role without rights on anything else ([`as_ourselves`]).
 //!
 //! All three apply the restrictions that PostgreSQL uses for maintenance of other users' tables: the code cannot switch roles,
-//! queue a deferred trigger that would fire with the caller's rights, or leave a temporary table or a setting behind.
+//! queue a deferred trigger that would fire with the caller's rights, or leave a temporary table or a setting behind. What it names
+//! without a schema is not found where the caller chooses: see [`Rights`].
 
 #![allow(unsafe_code)]
 
+use crate::planner::set;
 use pgrx::pg_sys::{self, Oid};
 use std::ffi::{CStr, CString};
 
-/// Reads or writes tables of `owner`, exempt from that owner's own row security, like the queries of foreign keys.
-pub fn as_owner<R>(owner: Oid, work: impl FnOnce() -> R) -> R {
-    switched(owner, pg_sys::SECURITY_NOFORCE_RLS, work)
+/// The search path of functions that pin it.
+const PINNED: &CStr = c"pg_catalog, pg_temp";
+
+/// Whose rights code gets, and the search path for what it names without a schema: the schema that the table or function is in, and
+/// temporary objects last. A role that calls its own code keeps its path, as the application's triggers may count on it; our functions
+/// have pinned theirs.
+#[derive(Clone, Debug)]
+pub struct Rights {
+    pub role: Oid,
+    path: CString,
+}
+
+impl Rights {
+    /// Those of the owner of a table or function, which has this qualified name, quoted where necessary.
+    pub fn of(owner: impl Into<Oid>, name: &str) -> Self {
+        let mut is_quoted = false;
+        let end = name.find(|character| {
+            is_quoted ^= character == '"';
+            character == '.' && !is_quoted
+        });
+        let schema = end.and_then(|end| name.get(..end)).unwrap_or("pg_catalog");
+        Self {
+            role: owner.into(),
+            // A NUL cannot occur: PostgreSQL has stored the name.
+            path: CString::new(format!("{schema}, pg_temp")).unwrap_or_default(),
+        }
+    }
+
+    /// Those of another role in the same schema.
+    pub fn with_role(&self, role: impl Into<Oid>) -> Self {
+        Self {
+            role: role.into(),
+            path: self.path.clone(),
+        }
+    }
+
+    fn set_path(&self) {
+        // SAFETY: reads the current user, and the setting, which is a string at all times.
+        let (is_other, current) = unsafe {
+            let current = CStr::from_ptr(pg_sys::namespace_search_path);
+            (pg_sys::GetUserId() != self.role, current)
+        };
+        if (is_other || current == PINNED) && current != self.path.as_c_str() {
+            set(&[(c"search_path", &self.path)]);
+        }
+    }
+}
+
+/// Reads or writes tables of the owner, exempt from that owner's own row security, like the queries of foreign keys.
+pub fn as_owner<R>(owner: &Rights, work: impl FnOnce() -> R) -> R {
+    switched(owner.role, Some(owner), pg_sys::SECURITY_NOFORCE_RLS, work)
 }
 
 /// Runs code of a role: a statement or function that it registered.
-pub fn as_role<R>(role: Oid, work: impl FnOnce() -> R) -> R {
-    switched(role, 0, work)
+pub fn as_role<R>(role: &Rights, work: impl FnOnce() -> R) -> R {
+    switched(role.role, Some(role), 0, work)
 }
 
 /// Reads or writes the extension's own tables, on which callers need no rights: they are checked by their rights on their own
 /// tables, or by EXECUTE on the function.
 pub fn as_ourselves<R>(work: impl FnOnce() -> R) -> R {
-    switched(ourselves(), 0, work)
+    switched(ourselves(), None, 0, work)
 }
 
 /// Runs `work`, which ends with the commit of the current transaction, as code of a role. That includes everything deferred to
@@ -54,7 +104,7 @@ pub fn begin_session_of(role: Oid, is_superuser: bool) {
     }
 }
 
-fn switched<R>(user: Oid, flags: u32, work: impl FnOnce() -> R) -> R {
+fn switched<R>(user: Oid, code: Option<&Rights>, flags: u32, work: impl FnOnce() -> R) -> R {
     let flags =
         flags | pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
     let mut former = Oid::INVALID;
@@ -63,9 +113,11 @@ fn switched<R>(user: Oid, flags: u32, work: impl FnOnce() -> R) -> R {
     // aborts.
     let level = unsafe {
         pg_sys::GetUserIdAndSecContext(&mut former, &mut context);
-        pg_sys::SetUserIdAndSecContext(user, context | flags as i32);
         pg_sys::NewGUCNestLevel()
     };
+    code.inspect(|code| code.set_path());
+    // SAFETY: as above.
+    unsafe { pg_sys::SetUserIdAndSecContext(user, context | flags as i32) };
     let result = work();
     // SAFETY: restores what was read above; the level is the innermost one, because `work` has ended those it started.
     unsafe {

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use lockstep_server::host::{Relation, check_have_one_owner, qualified};
 use lockstep_server::{Answer, Statement, View, as_owner, connected, datum, keys_argument};
-use pgrx::pg_sys::{self, Oid};
+use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The application tables needed for this, all with the same owner.
@@ -152,7 +152,7 @@ impl Accounts {
         );
         let query = Statement::new(&qualified(&text), &[pg_sys::TEXTOID, pg_sys::TEXTOID]);
         let mut is_linked = false;
-        as_owner(Oid::from(self.names.owner), || {
+        as_owner(&self.names.rights(), || {
             connected(|| {
                 query.rows(View::Newest, &[datum(team), datum(user)], |_| {
                     is_linked = true
@@ -184,7 +184,7 @@ impl Accounts {
             &[pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID],
         );
         let (teams, users): (Vec<&str>, Vec<&str>) = of.iter().copied().unzip();
-        as_owner(Oid::from(self.names.owner), || {
+        as_owner(&self.names.rights(), || {
             connected(|| {
                 query.rows(View::Newest, &[datum(teams), datum(users)], |row| {
                     let user = row.get::<String>(1).zip(row.get::<String>(2));
@@ -265,7 +265,7 @@ impl Accounts {
             datum(who.users.clone()),
             datum(who.roles.clone()),
         ];
-        as_owner(Oid::from(self.members.owner), || {
+        as_owner(&self.members.rights(), || {
             connected(|| query.rows(View::Newest, &arguments, |row| found(row)))
         });
     }

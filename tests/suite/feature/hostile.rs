@@ -37,7 +37,7 @@ fn with_mallory(name: &str) -> Result<Client> {
         "create function public.nobody(actor text) returns boolean language sql as 'select false';
          select lockstep.register_feature_group('g', 'public.nobody(text)');
          create extension lockstep_slack; create role {name}_other; create role {name}_page in role lockstep_sidecar;
-         grant execute on function lockstep.register_feature_group(text, regprocedure) to {name}_other;
+         grant execute on function lockstep.register_feature_group(text, regprocedure) to {mallory};
          set role {mallory}; select * from lockstep.attach('mallory');
          grant select, insert, update, delete on mallory.features, mallory.feature_gates to {name}_other; reset role"
     ))?;
@@ -53,7 +53,7 @@ fn her_code_runs_as_her_alone() -> Result<()> {
         "set role {mallory};
          create function mallory.contains(actor text) returns boolean language sql as $$ select mallory.spy('group') $$;
          select mallory.trap('mallory.features'); select mallory.trap('mallory.feature_gates');
-         set role {name}_other; select lockstep.register_feature_group('hers', 'mallory.contains(text)');
+         select lockstep.register_feature_group('hers', 'mallory.contains(text)');
          reset role; delete from mallory.seen; set search_path = mallory, pg_catalog"
     ))?;
     for role in ["none", &mallory, &format!("{name}_other")] {
@@ -346,5 +346,50 @@ fn a_trigger_that_somebody_else_has_made() -> Result<()> {
     )?;
     client.batch_execute("reset role")?;
     assert_eq!(noted(&mut client, name)?, [""; 0]);
+    Ok(())
+}
+
+/// Whoever locks flag tables keeps nobody else from reading theirs.
+#[test]
+fn locked_tables_of_hers_keep_nobody_from_reading() -> Result<()> {
+    let name = "feature_locked";
+    let mut client = with_mallory(name)?;
+    client.batch_execute("select lockstep.set_feature('mine', true)")?;
+    let mut hers = crate::database::cluster()?.connect(name)?;
+    hers.batch_execute("begin; lock table mallory.features, mallory.feature_gates")?;
+    client.batch_execute("set statement_timeout = '30s'")?;
+    for (timeout, count) in [("0", 1), ("10ms", 1)] {
+        client.batch_execute(&format!("set lock_timeout = '{timeout}'"))?;
+        let mine = "select count(*) from lockstep.features where name = 'mine'";
+        assert_eq!(number(&mut client, mine)?, count, "{timeout}");
+    }
+    Ok(())
+}
+
+/// Anybody may put the trigger on a table; what that writes is bounded.
+#[test]
+fn the_audit_takes_no_temporary_tables_and_no_long_texts() -> Result<()> {
+    let name = "feature_audited";
+    let mut client = with_mallory(name)?;
+    let mallory = mallory::role(name);
+    client.batch_execute(&format!(
+        "set role {mallory}; create temp table features (key text);
+         create trigger t after insert on pg_temp.features for each row execute function lockstep_internal.audit_feature()"
+    ))?;
+    refused(
+        &mut client,
+        "insert into pg_temp.features values ('f')",
+        "55000",
+        "not a feature flag table",
+    )?;
+    client.batch_execute(
+        "insert into mallory.features (key, created_at, updated_at) values (repeat('ä', 2000), now(), now());
+         insert into mallory.feature_gates (feature_key, key, value, created_at, updated_at)
+           values ('f', repeat('k', 2000), repeat('v', 100000), now(), now())",
+    )?;
+    let longest = "select max(pg_catalog.length(a::text))::bigint from lockstep.feature_audit a where schema = 'mallory'";
+    client.batch_execute("reset role")?;
+    let longest = number(&mut client, longest)?;
+    ensure!((10_000..12_000).contains(&longest), "{longest}");
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! With whose rights operations run, and what callers cannot do with them.
 
+mod bare_names;
 mod call;
 mod defaults;
 mod flush;

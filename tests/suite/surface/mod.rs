@@ -3,6 +3,7 @@
 mod arguments;
 mod attach;
 mod column;
+mod jsonb;
 mod matching;
 pub(crate) mod refusal;
 mod table;

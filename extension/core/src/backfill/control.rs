@@ -8,10 +8,9 @@ use super::runs::{
 use crate::error::{BackfillError, Error, OrRaise, Result, required};
 use lockstep_server::host::Relation;
 use lockstep_server::{
-    are_ourselves, attempt_catching, commit, is_atomic, is_in_transaction_block, keep_extension,
-    sleep, with_snapshot,
+    Jsonb, are_ourselves, attempt_catching, commit, is_atomic, is_in_transaction_block,
+    keep_extension, sleep, with_snapshot,
 };
-use pgrx::JsonB;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use serde_json::Value;
@@ -35,7 +34,7 @@ fn start_backfill(
     job: Option<&str>,
     table: Option<Oid>,
     workers: Option<i32>,
-    settings: Option<JsonB>,
+    settings: Option<Jsonb>,
 ) -> i64 {
     let job = required(job, "job");
     let workers = required(workers, "workers");
@@ -61,7 +60,7 @@ returns bigint language c
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_internal.open_backfill(text, regclass, jsonb) is 'part of lockstep.backfill, which is to be called instead';
 "#)]
-fn open_backfill(job: Option<&str>, table: Option<Oid>, settings: Option<JsonB>) -> i64 {
+fn open_backfill(job: Option<&str>, table: Option<Oid>, settings: Option<Jsonb>) -> i64 {
     let job = required(job, "job");
     let settings = required(settings, "settings").0;
     open(job, table, &settings).or_raise()
@@ -372,7 +371,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.alter_backfill(bigint, jsonb, integer) is
   'changes settings of a run while it works; another number of workers counts from the next lockstep.resume_backfill on';
 "#)]
-fn alter_backfill(run: Option<i64>, settings: Option<JsonB>, workers: Option<i32>) {
+fn alter_backfill(run: Option<i64>, settings: Option<Jsonb>, workers: Option<i32>) {
     let run = required(run, "run");
     let settings = required(settings, "settings").0;
     alter(run, &settings, workers).or_raise();

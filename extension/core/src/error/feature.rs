@@ -122,9 +122,15 @@ errors! {
     ),
     GroupFunction => (
         ERRCODE_INVALID_PARAMETER_VALUE,
-        "the function of a group must take one text and return boolean, and you must be allowed to execute it",
+        "the function of a group must take one text and return boolean",
         "It is called with an actor, such as User:1, and returns whether the actor is in the group.",
         "For example: create function is_team_member(actor text) returns boolean ....",
+    ),
+    GroupRights => (
+        ERRCODE_INSUFFICIENT_PRIVILEGE,
+        "the function of a group must belong to you",
+        "It is called with the rights of its owner, which you do not have.",
+        "Let its owner register it, who needs the role lockstep_admin for that, or become a member of that role.",
     ),
     NotGroupOwner { name: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,

@@ -103,8 +103,8 @@ fn learn_place(oid: Oid) -> Result<Place> {
     host::watch(oid);
     let table = Relation::describe(oid.to_u32())?;
     let columns = match table.name() {
-        FEATURES => FEATURE_TEXTS.as_slice(),
-        GATES => GATE_TEXTS.as_slice(),
+        FEATURES if !table.is_temporary() => FEATURE_TEXTS.as_slice(),
+        GATES if !table.is_temporary() => GATE_TEXTS.as_slice(),
         _ => {
             return Err(FeatureError::NotAFeatureTable {
                 table: table.qualified_name(),
@@ -121,6 +121,17 @@ fn learn_place(oid: Oid) -> Result<Place> {
     })
 }
 
+/// What is kept of a name and of a value, which in a table of one's own can be of any length.
+const MOST_OF_NAME: usize = 255;
+const MOST_OF_VALUE: usize = 10_000;
+
+fn cut(text: String, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}
+
 /// What a row says: the flag, the gate and its value.
 #[derive(Default)]
 struct Said {
@@ -134,9 +145,9 @@ impl Place {
         let mut texts = self.columns.iter().map(|column| row.text(column));
         let mut next = || texts.next().flatten();
         Said {
-            feature: next().unwrap_or_default(),
-            gate: next().unwrap_or_default(),
-            value: next(),
+            feature: cut(next().unwrap_or_default(), MOST_OF_NAME),
+            gate: cut(next().unwrap_or_default(), MOST_OF_NAME),
+            value: next().map(|value| cut(value, MOST_OF_VALUE)),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::audit::on_behalf_of;
 use super::tables::Tables;
 use super::{actors, change, group};
 use crate::error::{FeatureError, OrRaise, Result, required};
-use pgrx::JsonB;
+use lockstep_server::Jsonb;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use serde::Deserialize;
@@ -39,7 +39,7 @@ fn set_feature_on_behalf(
     actor: Option<&str>,
     source: Option<&str>,
     name: Option<&str>,
-    wish: Option<JsonB>,
+    wish: Option<Jsonb>,
     schema: Option<&str>,
 ) -> Vec<String> {
     let role = required(role, "role");

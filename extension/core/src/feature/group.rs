@@ -3,7 +3,8 @@
 use crate::error::{FeatureError, OrRaise, Result, required};
 use lockstep_server::kept;
 use lockstep_server::{
-    OwnStatement, Statement, View, as_role, connected, current_user, datum, with_catalog_path,
+    OwnStatement, Rights, Statement, View, as_role, connected, current_user, datum,
+    with_catalog_path,
 };
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -23,7 +24,7 @@ kept! {
                join pg_proc p on p.proname = i.names[2] and p.pronargs = 1 and p.proargtypes[0] = 'text'::regtype
                join pg_namespace n on n.oid = p.pronamespace and n.nspname = i.names[1]
               where g.name = $1 and p.prorettype = 'boolean'::regtype and not p.proretset and p.prokind = 'f'
-                and has_function_privilege(to_regrole(g.owner)::oid, p.oid, 'execute')",
+                and pg_has_role(to_regrole(g.owner)::oid, p.proowner, 'usage')",
             &[pg_sys::TEXTOID],
             &["name", "proname", "oid"],
         ),
@@ -45,7 +46,7 @@ kept! {
 }
 
 /// Whether an actor is in a group; an unregistered group is empty. The function runs only with the rights of its owner, who may
-/// change it at any time; the role that registered it must still be allowed to call it.
+/// change it at any time; the role that registered it must still have these rights: nobody lends the rights of others.
 pub(super) fn contains(group: &str, actor: &str) -> Result<bool> {
     let mut found: Option<(String, Oid)> = None;
     STATEMENTS.with(|statements| {
@@ -63,7 +64,7 @@ pub(super) fn contains(group: &str, actor: &str) -> Result<bool> {
         &[pg_sys::TEXTOID],
     );
     let mut answer = None;
-    as_role(owner, || {
+    as_role(&Rights::of(owner, &function), || {
         connected(|| {
             ask.rows(View::Caller, &[datum(actor)], |row| {
                 answer = row.get::<bool>(1)
@@ -103,13 +104,15 @@ fn register_feature_group(name: Option<&str>, function: Option<Oid>) {
 fn register(name: &str, function: Oid) -> Result<()> {
     super::check_name(name)?;
     let query = Statement::new(
-        "select 'yes' from pg_proc p
+        "select pg_has_role(p.proowner, 'usage')::text from pg_proc p
           where p.oid = $1 and p.pronargs = 1 and p.proargtypes[0] = 'text'::regtype and p.prorettype = 'boolean'::regtype
-            and not p.proretset and p.prokind = 'f' and has_function_privilege(p.oid, 'execute')",
+            and not p.proretset and p.prokind = 'f'",
         &[pg_sys::OIDOID],
     );
-    if with_catalog_path(|| connected(|| query.text(&[datum(function)]))).is_none() {
-        return Err(FeatureError::GroupFunction.into());
+    match with_catalog_path(|| connected(|| query.text(&[datum(function)]))).as_deref() {
+        Some("true") => {}
+        Some(_) => return Err(FeatureError::GroupRights.into()),
+        None => return Err(FeatureError::GroupFunction.into()),
     }
     let arguments = [datum(name), datum(function), datum(current_user())];
     match STATEMENTS.with(|statements| statements.register.run(&arguments))? {

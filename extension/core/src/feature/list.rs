@@ -5,13 +5,15 @@ use super::gates::{Gates, OPT_OUT, Rows};
 use super::recorded;
 use super::tables::Tables;
 use crate::error::{OrRaise, Result, required};
-use lockstep_server::{View, attempt, host};
+use lockstep_server::{View, attempt, host, lock_timeout, with_settings};
 use pgrx::JsonB;
 use pgrx::datum::Timestamp;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
+use std::ffi::CStr;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 /// When a flag was created and updated.
 type Times = [Option<Timestamp>; 2];
@@ -99,8 +101,9 @@ fn flags_of(schemas: Vec<String>) -> Result<Vec<Flag>> {
         .collect();
     let mut flags = Vec::new();
     for schema in schemas {
-        // A table's owner can make reading it fail, but must not keep others from seeing their own flags.
-        match attempt(AssertUnwindSafe(|| read(&schema, &by_name))) {
+        // A table's owner can make reading it fail, or lock it, but must not keep others from seeing their own flags.
+        let read = || with_settings(patience(), || read(&schema, &by_name));
+        match attempt(AssertUnwindSafe(read)) {
             Ok(found) => flags.extend(found?),
             Err(failure) => warning!(
                 "feature flags of schema {schema} cannot be read: {}",
@@ -120,6 +123,15 @@ fn flags_of(schemas: Vec<String>) -> Result<Vec<Flag>> {
         }
     }
     Ok(flags)
+}
+
+/// How long the tables of one schema may make the reader wait.
+fn patience() -> &'static [(&'static CStr, &'static CStr)] {
+    const MOST: Duration = Duration::from_secs(1);
+    match lock_timeout() {
+        Some(own) if own <= MOST => &[],
+        _ => &[(c"lock_timeout", c"1s")],
+    }
 }
 
 fn read(schema: &str, definitions: &HashMap<&str, &Definition>) -> Result<Vec<Flag>> {

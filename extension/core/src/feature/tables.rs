@@ -3,7 +3,7 @@
 use crate::error::{FeatureError, Result};
 use lockstep_server::host::{self, Known, Relation};
 use lockstep_server::kept;
-use lockstep_server::{Answer, Statement, View, as_owner, connected};
+use lockstep_server::{Answer, Rights, Statement, View, as_owner, connected};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,6 +18,7 @@ pub(super) const GATE_TEXTS: [&str; 3] = ["feature_key", "key", "value"];
 pub(super) struct Tables {
     pub(super) features: Relation,
     pub(super) gates: Relation,
+    owner: Rights,
     /// `$1` flag: null, null for the flag itself; then key and value of each gate, oldest first.
     pub(super) read: Statement,
     /// `$1` flag: creates its row if it is missing.
@@ -107,7 +108,7 @@ impl Tables {
 
     /// Runs `work` with the rights of the tables' owner, who could do the same.
     pub(super) fn as_owner<R>(&self, work: impl FnOnce() -> R) -> R {
-        as_owner(Oid::from(self.features.owner), || connected(work))
+        as_owner(&self.owner, || connected(work))
     }
 
     fn new(features: Relation, gates: Relation) -> Self {
@@ -118,6 +119,7 @@ impl Tables {
         let of_flag = "t.feature_key operator(pg_catalog.=) $1";
         let gate = "t.key operator(pg_catalog.=) $2";
         Self {
+            owner: features.rights(),
             read: Statement::new(
                 &format!(
                     "select null::pg_catalog.text, null::pg_catalog.text from {f} t where t.key operator(pg_catalog.=) $1

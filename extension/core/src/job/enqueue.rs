@@ -6,8 +6,7 @@ use crate::error::{JobError, OrRaise, Result, check_finite, required};
 use crate::home::JOBS;
 use lockstep_server::kept;
 use lockstep_server::waking::wake;
-use lockstep_server::{OwnStatement, OwnTable, datum};
-use pgrx::JsonB;
+use lockstep_server::{Jsonb, OwnStatement, OwnTable, datum};
 use pgrx::datum::transaction_timestamp;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -262,7 +261,7 @@ grant execute on function lockstep.enqueue_job(text, jsonb, text, timestamptz, i
 "#)]
 fn enqueue_job(
     worker: Option<&str>,
-    args: Option<JsonB>,
+    args: Option<Jsonb>,
     unique_key: Option<&str>,
     run_at: Option<TimestampWithTimeZone>,
     priority: Option<i32>,

@@ -5,7 +5,7 @@ use lockstep_server::host::{
     self, Column, Known, Relation, check_may, check_owner_may_read, integer, integer_array, text,
 };
 use lockstep_server::kept;
-use lockstep_server::{Answer, Statement, View, as_owner};
+use lockstep_server::{Answer, Rights, Statement, View, as_owner};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -26,7 +26,7 @@ pub(crate) fn tables_to_fill() -> Vec<u32> {
 /// A statement on one table, run with the rights of its owner: as with a foreign key, a user who inserts a workflow need not be
 /// able to read the tables. Callers that ask explicitly are checked.
 pub(super) struct Look {
-    owner: Oid,
+    owner: Rights,
     statement: Statement,
 }
 
@@ -39,18 +39,18 @@ impl Look {
             Statement::new(text, parameters)
         };
         Self {
-            owner: Oid::from(table.owner),
+            owner: table.rights(),
             statement,
         }
     }
 
     pub(super) fn rows(&self, view: View, arguments: &[Datum], read: impl FnMut(&Answer)) {
-        as_owner(self.owner, || self.statement.rows(view, arguments, read));
+        as_owner(&self.owner, || self.statement.rows(view, arguments, read));
     }
 
     /// Runs a writing statement as the table's owner; returns how many rows it wrote.
     pub(super) fn write(&self, arguments: &[Datum]) -> usize {
-        let written = as_owner(self.owner, || {
+        let written = as_owner(&self.owner, || {
             self.statement.run_seeing(View::Own, arguments)
         });
         written as usize

@@ -43,6 +43,12 @@ errors! {
         "It is the time from now on for which something lasts.",
         "For example: '1 hour'.",
     ),
+    Jsonb { detail: String } => (
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        "a jsonb argument cannot be read",
+        detail,
+        "Objects and arrays may be nested up to 127 levels deep, and numbers must fit double precision.",
+    ),
     Catalog { message: String } => (
         ERRCODE_INTERNAL_ERROR,
         format!("cannot read the system catalogs: {message}"),

@@ -4,14 +4,16 @@ use super::described::read_again;
 use super::relation::Relation;
 use crate::error::{HostError, Result, ServerError};
 use crate::shard::allowing_triggers;
-use crate::{Statement, View, as_owner, connected, datum, has_rights_of, with_catalog_path};
+use crate::{
+    Rights, Statement, View, as_owner, connected, datum, has_rights_of, with_catalog_path,
+};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;
 
-/// Runs a statement that changes a table, with the rights of its `owner` only.
-pub fn change(owner: u32, statement: &str) -> Result<()> {
-    as_owner(Oid::from(owner), || run(statement))
+/// Runs a statement that changes a table, with the rights of its owner only.
+pub fn change(owner: &Rights, statement: &str) -> Result<()> {
+    as_owner(owner, || run(statement))
 }
 
 /// Runs a statement with the caller's rights.
@@ -31,7 +33,7 @@ pub fn lock_tables(tables: &[&Relation]) {
             "lock table {} in share row exclusive mode",
             table.qualified_name()
         );
-        let _ = change(table.owner, &statement);
+        let _ = change(&table.rights(), &statement);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::column::Column;
 use crate::citus::check_is_not_on_worker;
 use crate::error::{HostError, Result};
-use crate::{Statement, connected, datum, with_catalog_path};
+use crate::{Rights, Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::spi::quote_qualified_identifier;
 use std::rc::Rc;
@@ -106,6 +106,11 @@ impl Relation {
             .transpose()
     }
 
+    /// The rights and search path of code that its owner has attached to it.
+    pub fn rights(&self) -> Rights {
+        Rights::of(self.owner, &self.qualified_name())
+    }
+
     /// The qualified name, quoted where necessary: safe for SQL text and messages.
     pub fn qualified_name(&self) -> String {
         quote_qualified_identifier(&self.schema, &self.name)
@@ -160,6 +165,10 @@ impl Relation {
             }
             .into()
         })
+    }
+
+    pub fn is_temporary(&self) -> bool {
+        self.persistence == 't'
     }
 
     /// Checks that it is a permanent, complete table of this server: not a view, not a partition, and without inheritance

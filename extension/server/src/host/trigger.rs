@@ -5,7 +5,7 @@ use super::alter::{change, check_is_owner, lock_tables};
 use super::relation::Relation;
 use super::scope::{Scope, locks};
 use crate::error::Result;
-use crate::{citus, drop_with_extension};
+use crate::{Rights, citus, drop_with_extension};
 use pgrx::pg_sys::Oid;
 
 /// A trigger to install on an application table.
@@ -67,7 +67,7 @@ impl HostTrigger {
         let when = self.when.replace("{table}", &table.qualified_name());
         let action = format!("{when} execute function lockstep_internal.{function}()");
         create_trigger(
-            table.owner,
+            &table.rights(),
             table.oid,
             name,
             &format!("create trigger {name} {action}"),
@@ -77,7 +77,7 @@ impl HostTrigger {
 
 /// Creates a trigger with the rights of the table's owner. It belongs to the table, but is dropped with the extension; on a table
 /// that Citus distributes, which refuses such triggers, it is for whoever drops the extension.
-pub fn create_trigger(owner: u32, table: u32, name: &str, statement: &str) -> Result<()> {
+pub fn create_trigger(owner: &Rights, table: u32, name: &str, statement: &str) -> Result<()> {
     change(owner, statement)?;
     if !citus::manages(table) {
         drop_with_extension(Oid::from(table), name);
@@ -142,7 +142,7 @@ pub fn remove_triggers(schema: &str, tables: &[(&str, &[HostTrigger])]) -> Resul
                 trigger.name,
                 table.qualified_name()
             );
-            change(table.owner, &statement)?;
+            change(&table.rights(), &statement)?;
             found = true;
         }
     }

@@ -2,10 +2,9 @@
 
 #![allow(unsafe_code)]
 
+use pgrx::IntoDatum;
 use pgrx::pg_sys::{self, Datum};
-use pgrx::{AnyElement, IntoDatum};
-use serde_json::Value;
-use std::ffi::{CStr, c_char};
+use std::ffi::c_char;
 
 /// A value as an argument of its type. The OID of nothing is null to pgrx, and 0 to PostgreSQL.
 pub fn datum<T: IntoDatum>(value: T) -> Datum {
@@ -43,28 +42,3 @@ const _: () = assert!(
     size_of::<Datum>() == size_of::<i64>(),
     "lockstep needs a 64-bit platform"
 );
-
-/// The text of a jsonb, not parsed: serde's own error for an argument would not say what is wrong with it.
-pub fn jsonb_text(value: &AnyElement) -> Option<String> {
-    if value.oid() != pg_sys::JSONBOID {
-        return None;
-    }
-    // SAFETY: the value is a jsonb, and the function returns a newly allocated string.
-    let text = unsafe {
-        let arguments = [Some(value.datum())];
-        pgrx::direct_function_call::<&CStr>(pg_sys::jsonb_out, &arguments)
-    };
-    text.map(|text| text.to_string_lossy().into_owned())
-}
-
-/// What `jsonb_typeof` returns for it.
-pub fn jsonb_typeof(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
-}

@@ -3,11 +3,13 @@
 mod answer;
 mod argument;
 mod connection;
+mod jsonb;
 mod own;
 mod prepared;
 
 pub use answer::Answer;
-pub use argument::{datum, jsonb_text, jsonb_typeof, keys_argument, nullable};
+pub use argument::{datum, keys_argument, nullable};
 pub use connection::{commit, connected, is_atomic, with_snapshot};
+pub use jsonb::{Jsonb, jsonb_text, jsonb_typeof};
 pub use own::OwnStatement;
 pub use prepared::{Statement, Target, View};

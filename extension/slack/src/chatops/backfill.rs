@@ -3,7 +3,7 @@
 use super::command::Command;
 use crate::error::{ChatopsError, OrRaise, Result, required};
 use lockstep_server::kept;
-use lockstep_server::{OwnStatement, Statement, View, connected, datum};
+use lockstep_server::{Jsonb, OwnStatement, Statement, View, connected, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys::{self, Datum};
 use pgrx::prelude::*;
@@ -47,7 +47,7 @@ comment on function lockstep_api.chatops_start_backfill(jsonb, text, integer) is
 revoke execute on function lockstep_api.chatops_start_backfill(jsonb, text, integer) from public;
 "#)]
 fn chatops_start_backfill(
-    command: Option<JsonB>,
+    command: Option<Jsonb>,
     job: Option<&str>,
     workers: Option<i32>,
 ) -> JsonB {
@@ -74,7 +74,7 @@ comment on function lockstep_api.chatops_control_backfill(jsonb, bigint, text) i
 revoke execute on function lockstep_api.chatops_control_backfill(jsonb, bigint, text) from public;
 "#)]
 fn chatops_control_backfill(
-    command: Option<JsonB>,
+    command: Option<Jsonb>,
     run: Option<i64>,
     action: Option<&str>,
 ) -> JsonB {

@@ -3,8 +3,7 @@
 use super::feature;
 use crate::error::{ChatopsError, OrRaise, Result, required};
 use lockstep_server::kept;
-use lockstep_server::{OwnStatement, datum};
-use pgrx::JsonB;
+use lockstep_server::{Jsonb, OwnStatement, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use serde::Deserialize;
@@ -45,7 +44,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.chatops_was_done(jsonb) is 'whether a command of a user of Slack was done by an earlier delivery of it';
 revoke execute on function lockstep_api.chatops_was_done(jsonb) from public;
 "#)]
-fn chatops_was_done(command: Option<JsonB>) -> bool {
+fn chatops_was_done(command: Option<Jsonb>) -> bool {
     let command = required(command, "command");
     let was_done = || Ok(Command::parse(command)?.earlier()?.is_some());
     was_done().or_raise()
@@ -71,7 +70,7 @@ pub(super) struct Command {
 }
 
 impl Command {
-    pub(super) fn parse(value: JsonB) -> Result<Self> {
+    pub(super) fn parse(value: Jsonb) -> Result<Self> {
         let command: Self =
             serde_json::from_value(value.0).map_err(|error| ChatopsError::Command {
                 message: error.to_string(),

@@ -5,7 +5,7 @@ use super::target::{self, Targets};
 use super::{feature, incident};
 use crate::error::{ChatopsError, Error, OrRaise, Result, required};
 use lockstep_server::kept;
-use lockstep_server::{OwnStatement, datum};
+use lockstep_server::{Jsonb, OwnStatement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -44,9 +44,9 @@ comment on function lockstep_api.chatops_set_feature(jsonb, text, jsonb, text) i
 revoke execute on function lockstep_api.chatops_set_feature(jsonb, text, jsonb, text) from public;
 "#)]
 fn chatops_set_feature(
-    command: Option<JsonB>,
+    command: Option<Jsonb>,
     name: Option<&str>,
-    wish: Option<JsonB>,
+    wish: Option<Jsonb>,
     schema: Option<&str>,
 ) -> JsonB {
     let command = required(command, "command");
@@ -56,7 +56,7 @@ fn chatops_set_feature(
     JsonB(set(command, name, wish, schema).or_raise())
 }
 
-fn set(command: JsonB, name: &str, wish: JsonB, schema: &str) -> Result<Value> {
+fn set(command: Jsonb, name: &str, wish: Jsonb, schema: &str) -> Result<Value> {
     let command = Command::parse(command)?;
     let malformed = |message: String| Error::from(ChatopsError::Wish { message });
     let wish: Wish =
@@ -125,7 +125,7 @@ comment on function lockstep_api.chatops_delete_feature(jsonb, text, boolean, te
 revoke execute on function lockstep_api.chatops_delete_feature(jsonb, text, boolean, text) from public;
 "#)]
 fn chatops_delete_feature(
-    command: Option<JsonB>,
+    command: Option<Jsonb>,
     name: Option<&str>,
     is_held_by_incidents: Option<bool>,
     schema: Option<&str>,

@@ -3,7 +3,7 @@
 use super::command::Command;
 use crate::error::{ChatopsError, OrRaise, Result, required};
 use lockstep_server::kept;
-use lockstep_server::{OwnStatement, View, datum};
+use lockstep_server::{Jsonb, OwnStatement, View, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -63,7 +63,7 @@ comment on function lockstep_api.chatops_declare_incident(jsonb, text, integer) 
 revoke execute on function lockstep_api.chatops_declare_incident(jsonb, text, integer) from public;
 "#)]
 fn chatops_declare_incident(
-    command: Option<JsonB>,
+    command: Option<Jsonb>,
     title: Option<&str>,
     severity: Option<i32>,
 ) -> JsonB {
@@ -97,7 +97,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.chatops_close_incident(jsonb, bigint) is 'closes an incident as a user of Slack asks';
 revoke execute on function lockstep_api.chatops_close_incident(jsonb, bigint) from public;
 "#)]
-fn chatops_close_incident(command: Option<JsonB>, incident: Option<i64>) -> JsonB {
+fn chatops_close_incident(command: Option<Jsonb>, incident: Option<i64>) -> JsonB {
     let command = required(command, "command");
     let incident = required(incident, "incident");
     let close = || -> Result<Value> {

@@ -3,7 +3,7 @@
 use crate::error::{ChatopsError, Error, Result};
 use lockstep_server::host::{self, Answer, Relation};
 use lockstep_server::{Answer as Row, Statement, View, as_owner, connected};
-use pgrx::pg_sys::{Datum, Oid};
+use pgrx::pg_sys::Datum;
 
 /// A table and the columns that are read from it.
 pub(super) struct Needed(pub(super) &'static str, pub(super) &'static [&'static str]);
@@ -91,7 +91,7 @@ pub(super) fn read(
     arguments: &[Datum],
     row: impl FnMut(&Row),
 ) {
-    as_owner(Oid::from(table.owner), || {
+    as_owner(&table.rights(), || {
         connected(|| statement.rows(View::Newest, arguments, row))
     });
 }

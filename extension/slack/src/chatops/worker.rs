@@ -3,7 +3,7 @@
 use super::command::Command;
 use crate::error::{OrRaise, Result, required};
 use lockstep_server::kept;
-use lockstep_server::{OwnStatement, datum};
+use lockstep_server::{Jsonb, OwnStatement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -26,7 +26,7 @@ comment on function lockstep_api.chatops_retire_worker(jsonb, text) is
   'gives up the old name of a renamed worker, as lockstep.retire_worker does, as a user of Slack asks';
 revoke execute on function lockstep_api.chatops_retire_worker(jsonb, text) from public;
 "#)]
-fn chatops_retire_worker(command: Option<JsonB>, old_name: Option<&str>) -> JsonB {
+fn chatops_retire_worker(command: Option<Jsonb>, old_name: Option<&str>) -> JsonB {
     let command = required(command, "command");
     let old_name = required(old_name, "old_name");
     let retire = || -> Result<Value> {

@@ -4,7 +4,7 @@ use super::table;
 use crate::error::{IntegrationError, OrRaise, Result, required};
 use lockstep_server::host::{Relation, at_or_below, check_have_one_owner, qualified};
 use lockstep_server::{Statement, View, as_owner, connected, datum};
-use pgrx::pg_sys::{self, Oid};
+use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 /// The category of an integration that a cluster can add, where it differs from the column default.
@@ -66,7 +66,7 @@ fn set(cluster: i64, integration: &str, active: bool, schema: &str) -> Result<i6
         &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::TEXTOID],
     );
     let class = datum(class);
-    let written = as_owner(Oid::from(integrations.owner), || {
+    let written = as_owner(&integrations.rights(), || {
         connected(|| {
             let switched = switch.run_seeing(View::Own, &[datum(cluster), class, datum(active)]);
             let created = match active {

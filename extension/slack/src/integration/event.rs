@@ -4,8 +4,7 @@ use super::table;
 use crate::error::{OrRaise, Result, required};
 use lockstep_server::host::{self, Known};
 use lockstep_server::kept;
-use lockstep_server::{OwnStatement, Statement, View, as_owner, connected, datum};
-use pgrx::JsonB;
+use lockstep_server::{Jsonb, OwnStatement, Rights, Statement, View, as_owner, connected, datum};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use std::cell::RefCell;
@@ -31,7 +30,7 @@ grant execute on function lockstep.record_integration_event(bigint, jsonb, bigin
 "#)]
 fn record_integration_event(
     integration: Option<i64>,
-    data: Option<JsonB>,
+    data: Option<Jsonb>,
     job: Option<i64>,
     schema: Option<&str>,
 ) -> bool {
@@ -44,7 +43,7 @@ fn record_integration_event(
 
 /// The application's integrations: their owner, and the lookup.
 struct Integrations {
-    owner: Oid,
+    owner: Rights,
     find: Statement,
 }
 
@@ -66,7 +65,7 @@ fn integrations(schema: &str) -> Result<Rc<Integrations>> {
                 id.quoted()
             );
             Ok(Rc::new(Integrations {
-                owner: Oid::from(table.owner),
+                owner: table.rights(),
                 find: Statement::by_index(&find, &[pg_sys::INT8OID], &Rc::from([id.name.clone()])),
             }))
         })
@@ -76,7 +75,7 @@ fn integrations(schema: &str) -> Result<Rc<Integrations>> {
 fn record(integration: i64, event: Option<&str>, job: Option<i64>, schema: &str) -> Result<bool> {
     let integrations = integrations(schema)?;
     let arguments = [datum(integration)];
-    let found = as_owner(integrations.owner, || {
+    let found = as_owner(&integrations.owner, || {
         connected(|| integrations.find.run_seeing(View::Own, &arguments))
     });
     if found == 0 {

@@ -5,8 +5,7 @@ use super::installed::{uninstall, unlink_accounts};
 use super::job::enqueue;
 use crate::error::{OrRaise, Result, SlackError, required};
 use lockstep_server::kept;
-use lockstep_server::{OwnStatement, datum};
-use pgrx::JsonB;
+use lockstep_server::{Jsonb, OwnStatement, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use serde_json::Value;
@@ -62,7 +61,7 @@ fn receive_slack_event(
     team_id: Option<&str>,
     enterprise_id: Option<&str>,
     event_time: Option<TimestampWithTimeZone>,
-    args: Option<JsonB>,
+    args: Option<Jsonb>,
     schema: Option<&str>,
 ) -> &'static str {
     let event = Event {
@@ -167,7 +166,7 @@ revoke execute on function lockstep_api.enqueue_slack_job(text, jsonb, text, tex
 "#)]
 fn enqueue_slack_job(
     worker: Option<&str>,
-    args: Option<JsonB>,
+    args: Option<Jsonb>,
     unique_key: Option<&str>,
     schema: Option<&str>,
 ) -> i64 {

@@ -5,7 +5,6 @@ use super::key::{KeyRange, Walk};
 use crate::error::Result;
 use lockstep_server::as_role;
 use lockstep_server::host::Relation;
-use pgrx::pg_sys::Oid;
 
 /// Processes one range of keys with set-based statements. It runs in a subtransaction of the transaction that moves the position
 /// in the range, as the table's owner. It counts updated and unresolved rows; the engine counts the rows of the range.
@@ -29,6 +28,6 @@ pub(crate) struct Task {
 impl Task {
     /// Runs `work` as the table's owner, restricted, whoever started the job.
     pub(crate) fn as_owner<R>(&self, work: impl FnOnce() -> R) -> R {
-        as_role(Oid::from(self.table.owner), work)
+        as_role(&self.table.rights(), work)
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::error::{BackfillError, Result};
 use lockstep_server::host::{Column, IntegerWidth, Relation};
-use lockstep_server::{Statement, View, as_owner, connected, datum, with_settings};
+use lockstep_server::{Rights, Statement, View, as_owner, connected, datum, with_settings};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::rc::Rc;
 
@@ -44,7 +44,7 @@ pub(crate) struct Walk {
     count: [Statement; 2],
     /// The last key of the table.
     last: Statement,
-    owner: Oid,
+    owner: Rights,
 }
 
 /// Types whose order is the same in SQL text, in the index and for `operator(pg_catalog.<)`.
@@ -103,7 +103,7 @@ impl Walk {
                 &format!("select {texts} from {name} t order by {descending} limit 1"),
                 &[],
             ),
-            owner: Oid::from(table.owner),
+            owner: table.rights(),
             columns,
         })
     }
@@ -168,7 +168,7 @@ impl Walk {
 
     /// Runs as the owner of the table. Dates in keys are written in one style, because workers can have another DateStyle.
     fn look<R>(&self, work: impl FnOnce() -> R) -> R {
-        as_owner(self.owner, || {
+        as_owner(&self.owner, || {
             with_settings(&[(c"datestyle", c"iso, mdy")], || connected(work))
         })
     }

@@ -277,7 +277,13 @@ fn under<R>(settings: &Settings, work: impl FnOnce() -> R) -> R {
     let text = |text: &str| CString::new(text).unwrap_or_default();
     let settings: Vec<(CString, CString)> = settings
         .iter()
-        .map(|(name, value)| (text(name), text(value)))
+        .map(|(name, value)| match name.as_str() {
+            // Otherwise temporary tables and views of the session that runs it would be found first.
+            "search_path" if !value.contains("pg_temp") => {
+                (text(name), text(&format!("{value}, pg_temp")))
+            }
+            _ => (text(name), text(value)),
+        })
         .collect();
     // Most already have the right value, and some cause a file to be read when they are set.
     let settings: Vec<(&CStr, &CStr)> = settings
@@ -345,7 +351,7 @@ fn expanded(
             statement
         }))
     };
-    as_role(Oid::from(table.owner), || under(settings, parse))
+    as_role(&table.rights(), || under(settings, parse))
 }
 
 /// The qualified name of a function without arguments that returns text, found under the caller's search path.

@@ -2,7 +2,7 @@
 
 use super::run::Run;
 use crate::error::{Error, Result};
-use lockstep_server::{OwnStatement, Statement, View, as_role, attempt, connected, datum};
+use lockstep_server::{OwnStatement, Rights, Statement, View, as_role, attempt, connected, datum};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
@@ -116,7 +116,7 @@ fn ask(role: Oid, function: &str) -> Option<String> {
     let answer = attempt(AssertUnwindSafe(|| {
         let mut answer = None;
         let ask = || connected(|| query.rows(View::Own, &[], |row| answer = row.get::<String>(1)));
-        as_role(role, ask);
+        as_role(&Rights::of(role, function), ask);
         answer
     }));
     answer.unwrap_or_else(|failure| Some(format!("{function}() failed: {}", failure.message)))

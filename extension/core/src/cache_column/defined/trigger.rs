@@ -4,7 +4,7 @@
 use super::definition::Definition;
 use crate::error::{Result, ServerError};
 use lockstep_server::host::{Relation, change, create_trigger};
-use lockstep_server::{Statement, connected, datum, manages, with_catalog_path};
+use lockstep_server::{Rights, Statement, connected, datum, manages, with_catalog_path};
 use pgrx::pg_sys::{
     self, TRIGGER_TYPE_BEFORE as BEFORE, TRIGGER_TYPE_DELETE as DELETE,
     TRIGGER_TYPE_INSERT as INSERT, TRIGGER_TYPE_ROW as ROW, TRIGGER_TYPE_TRUNCATE as TRUNCATE,
@@ -155,20 +155,21 @@ impl Installed {
     }
 
     /// `change` runs a statement that changes the table of that owner.
-    pub(crate) fn drop_by(&self, change: &dyn Fn(u32, &str) -> Result<()>) -> Result<()> {
+    pub(crate) fn drop_by(&self, change: &dyn Fn(&Rights, &str) -> Result<()>) -> Result<()> {
         if self.is_copy {
             return Ok(());
         }
         let name = quote_identifier(&self.name);
         let table = &self.table_name;
+        let owner = Rights::of(self.owner, table);
         if self.kind & TRUNCATE != 0 && manages(self.table) {
             // Citus copies such a trigger to shards that it moves, but drops it on shards only if it is for something else.
             let other = format!(
                 "create or replace trigger {name} after insert on {table} for each statement execute function lockstep_internal.flush()"
             );
-            change(self.owner, &other)?;
+            change(&owner, &other)?;
         }
-        change(self.owner, &format!("drop trigger {name} on {table}"))
+        change(&owner, &format!("drop trigger {name} on {table}"))
     }
 }
 
@@ -254,7 +255,8 @@ impl Trigger {
     /// table.
     pub(crate) fn install(&self, installed: &[Installed]) -> Result<()> {
         let Self { name, table, .. } = self;
-        let (owner, table) = (table.owner, &table.name);
+        let table = &table.name;
+        let owner = &Rights::of(self.table.owner, table);
         let is_replaced = self.find(installed).is_some();
         if !self.is_copy {
             // PostgreSQL 13 has no CREATE OR REPLACE TRIGGER, which takes no lock that blocks readers.

@@ -183,7 +183,7 @@ fn hold_tables(resolved: &Resolved) -> Result<()> {
     for table in [&resolved.target, &resolved.source] {
         let name = table.qualified_name();
         change(
-            table.owner,
+            &table.rights(),
             &format!("lock table {name} in access share mode"),
         )?;
     }

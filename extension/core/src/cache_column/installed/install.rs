@@ -7,10 +7,12 @@ use crate::cache_column::defined::{
 use crate::error::{CacheColumnError, OrRaise, Result, required};
 use lockstep_server::error::notice;
 use lockstep_server::host::{Part, Relation, change, check_is_owner, lock_tables};
-use lockstep_server::{Statement, as_ourselves, as_owner, connected, datum, with_catalog_path};
+use lockstep_server::{
+    Jsonb, Rights, Statement, as_ourselves, as_owner, connected, datum, with_catalog_path,
+};
+use pgrx::pg_sys;
 use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal};
-use pgrx::{JsonB, pg_sys};
 use serde_json::{Value, json};
 
 /// Defines `column` of `target` as "a row of `source` whose `key` is this row's primary key matches" and maintains it from now
@@ -29,7 +31,7 @@ fn add_cache_column(
     column: Option<&str>,
     source: Option<pg_sys::Oid>,
     key: Option<&str>,
-    matches: Option<JsonB>,
+    matches: Option<Jsonb>,
     guard: Option<bool>,
     fire_always: Option<bool>,
 ) -> i32 {
@@ -58,9 +60,7 @@ fn notice_unrepaired(target: Option<pg_sys::Oid>, column: Option<&str>) -> Resul
     let table = Relation::describe(required(target, "target").to_u32())?;
     let name = table.qualified_name();
     let first = Statement::new(&format!("select '' from {name} limit 1"), &[]);
-    let has_rows = as_owner(pg_sys::Oid::from(table.owner), || {
-        connected(|| first.text(&[])).is_some()
-    });
+    let has_rows = as_owner(&table.rights(), || connected(|| first.text(&[])).is_some());
     if has_rows {
         notice(
             format!("rows that are in table \"{name}\" already are not looked at"),
@@ -263,7 +263,7 @@ pub(super) fn give_back(definition: &Definition) -> Result<Vec<String>> {
 /// `change` runs a statement that changes the table of that owner.
 pub(super) fn give_back_by(
     definition: &Definition,
-    change: &dyn Fn(u32, &str) -> Result<()>,
+    change: &dyn Fn(&Rights, &str) -> Result<()>,
 ) -> Result<Vec<String>> {
     let source = match Relation::describe(definition.source) {
         Ok(source) => Some(source),
@@ -278,14 +278,14 @@ pub(super) fn give_back_by(
         .filter(|name| source.trigger(name).is_some_and(|trigger| !trigger.enabled));
     let disabled: Vec<String> = disabled.cloned().collect();
     for name in &disabled {
-        change(source.owner, &switching(&source, name, "enable"))?;
+        change(&source.rights(), &switching(&source, name, "enable"))?;
     }
     Ok(disabled)
 }
 
 /// `action` is enable or disable.
 pub(super) fn switch_trigger(table: &Relation, trigger: &str, action: &str) -> Result<()> {
-    change(table.owner, &switching(table, trigger, action))
+    change(&table.rights(), &switching(table, trigger, action))
 }
 
 fn switching(table: &Relation, trigger: &str, action: &str) -> String {

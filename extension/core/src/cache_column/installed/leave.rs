@@ -5,7 +5,7 @@ use super::install::give_back_by;
 use crate::cache_column::defined::{Definition, Installed, installed_on};
 use crate::error::Result;
 use lockstep_server::host::{change, run};
-use lockstep_server::manages;
+use lockstep_server::{Rights, manages};
 
 /// Enables all application triggers that were disabled; returns their names.
 pub(crate) fn give_back_all() -> Result<Vec<String>> {
@@ -30,6 +30,6 @@ pub(crate) fn take_down_from_shards() -> Result<()> {
     installed_on(&tables)?.iter().try_for_each(drop)
 }
 
-fn as_caller(_owner: u32, statement: &str) -> Result<()> {
+fn as_caller(_owner: &Rights, statement: &str) -> Result<()> {
     run(statement)
 }

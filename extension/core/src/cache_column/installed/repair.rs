@@ -2,9 +2,10 @@
 
 use super::install::{add, clear, give_back, put_up, remove, strip, take_down, update};
 use super::state::{State, Work, examine, holder_of, partitions_of, work};
-use crate::cache_column::defined::{Definition, Flaw};
+use crate::cache_column::defined::{Definition, Flaw, Resolved};
 use crate::cache_column::kept::{look_at_all, look_at_part_of_source, look_at_part_of_target};
 use crate::error::Result;
+use lockstep_server::Rights;
 use lockstep_server::host::{Relation, change, check_is_owner, locks};
 use std::collections::BTreeMap;
 
@@ -27,7 +28,15 @@ pub(super) fn mend(definition: &Definition) -> Result<Mended> {
     let state = examine(definition)?;
     let words = state.words();
     match state {
-        State::Active => Ok(Mended::NothingToDo),
+        State::Active => {
+            // By these it is found again once others have got the names that the tables had.
+            let [target, source] = [definition.target, definition.source].map(Relation::describe);
+            let named = definition.named_as(&target?, &source?);
+            if named.has_other_names(definition) {
+                update(&named)?;
+            }
+            Ok(Mended::NothingToDo)
+        }
         State::Unfit(why) => Ok(Mended::Unfit(why)),
         State::Dropped(_) => {
             remove(definition)?;
@@ -77,14 +86,15 @@ fn mend_tables(found: Work) -> Result<()> {
     for table in tables.values() {
         let name = &table.name;
         change(
-            table.owner,
+            &Rights::of(table.owner, name),
             &format!("lock table only {name} in share row exclusive mode"),
         )?;
     }
     // Another session may have been faster.
     let work = work(Definition::load(found.resolved.definition.id)?.resolve()?)?;
     put_up(&work.flawed, &work.installed)?;
-    let mut definition = work.resolved.definition;
+    let Resolved { target, source, .. } = &work.resolved;
+    let mut definition = work.resolved.definition.named_as(target, source);
     for part in work
         .came_to_source
         .iter()
@@ -105,9 +115,7 @@ fn mend_tables(found: Work) -> Result<()> {
     for part in work.went {
         clear(part)?;
     }
-    definition.target_name = work.resolved.target.names().into();
-    definition.source_name = work.resolved.source.names().into();
-    definition.partitions = partitions_of(&work.resolved.source, &work.resolved.target);
+    definition.partitions = partitions_of(source, target);
     update(&definition)
 }
 

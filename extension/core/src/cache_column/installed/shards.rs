@@ -7,7 +7,7 @@ use lockstep_server::{
     are_ourselves, as_owner, attempt_catching, datum, on_server_of, shard_of, shards_together,
 };
 use pgrx::PgSqlErrorCode::{self, *};
-use pgrx::pg_sys::{self, Oid};
+use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::panic::AssertUnwindSafe;
 
@@ -71,7 +71,7 @@ impl OnShards {
             return Ok(None);
         };
         let ask = || {
-            as_owner(Oid::from(target.owner), || {
+            as_owner(&target.rights(), || {
                 on_server_of(
                     &target.qualified_name(),
                     "pg_catalog.array_to_json(lockstep_internal.triggers_on_shards($1))::pg_catalog.text",

@@ -4,7 +4,7 @@ use crate::cache_column::defined::{Definition, Resolved};
 use crate::error::Result;
 use lockstep_server::host::{self, Known};
 use lockstep_server::kept;
-use lockstep_server::{Statement, View, as_owner, connected, keys_argument};
+use lockstep_server::{Rights, Statement, View, as_owner, connected, keys_argument};
 use pgrx::pg_sys::Datum;
 use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;
@@ -15,8 +15,8 @@ pub(super) struct Keeper {
     pub(super) resolved: Resolved,
     /// The generation of the cached knowledge it was made from.
     pub(super) generation: u64,
-    target_owner: Oid,
-    source_owner: Oid,
+    target_owner: Rights,
+    source_owner: Rights,
     one: Statements,
     many: Statements,
     /// Reads and writes in one statement, which saves a statement for a single row. For many rows one walk over the source's
@@ -162,8 +162,8 @@ impl Keeper {
         };
         Self {
             generation,
-            target_owner: Oid::from(resolved.target.owner),
-            source_owner: Oid::from(resolved.source.owner),
+            target_owner: resolved.target.rights(),
+            source_owner: resolved.source.rights(),
             one: Statements::new(&resolved, &key_columns, "operator(pg_catalog.=) $1", pg_sys::INT8OID),
             many: Statements::new(
                 &resolved,
@@ -225,7 +225,7 @@ impl Keeper {
     /// guard on the shard sets it right. The rows are locked in key order first, as flushes lock them there.
     pub(super) fn set_on_shards(&self, become_false: &Keys, become_true: &Keys) -> usize {
         let all = Keys::new([become_false.as_slice(), become_true.as_slice()].concat());
-        as_owner(self.target_owner, || {
+        as_owner(&self.target_owner, || {
             connected(|| {
                 let lock = &self.lock_on_shard;
                 lock.rows(View::Own, &[keys_argument(all.as_slice())], |_| ());
@@ -249,12 +249,12 @@ impl Keeper {
     }
 
     fn on_target(&self, statement: &Statement, keys: &Keys) -> usize {
-        as_owner(self.target_owner, || statement.run(&[keys.argument()])) as usize
+        as_owner(&self.target_owner, || statement.run(&[keys.argument()])) as usize
     }
 
     /// Whether one role may read both tables, so that one statement can read and write.
     fn has_one_owner(&self) -> bool {
-        self.target_owner == self.source_owner
+        self.target_owner.role == self.source_owner.role
     }
 
     pub(super) fn lock(&self, keys: &Keys) -> Locked {
@@ -265,14 +265,14 @@ impl Keeper {
     }
 
     fn lock_one(&self, key: &Keys) -> Locked {
-        let row = as_owner(self.target_owner, || {
+        let row = as_owner(&self.target_owner, || {
             self.lock_one.first_row::<bool, 1>(&[key.argument()])
         });
         row.map_or_else(Locked::default, |[value]| Locked::one(value))
     }
 
     fn lock_many(&self, keys: &Keys) -> Locked {
-        let row = as_owner(self.target_owner, || {
+        let row = as_owner(&self.target_owner, || {
             self.lock_many.first_row::<i64, 3>(&[keys.argument()])
         });
         let counts = row.unwrap_or_default();
@@ -310,7 +310,7 @@ impl Keeper {
         if last.abs_diff(*first) > (keys.len() * SPARSENESS) as u64 {
             return false;
         }
-        let row = as_owner(self.target_owner, || {
+        let row = as_owner(&self.target_owner, || {
             let statement = &self.any_true_between;
             statement.first_row::<bool, 1>(&[*first, *last].map(Datum::from))
         });
@@ -349,7 +349,7 @@ impl Keeper {
 
     /// The keys that have a matching source row, read with the rights of the source's owner.
     fn matched(&self, keys: &Keys) -> Keys {
-        let row = as_owner(self.source_owner, || {
+        let row = as_owner(&self.source_owner, || {
             let statement = &self.statements(keys).matched;
             statement.first_row::<Vec<i64>, 1>(&[keys.argument()])
         });

@@ -47,10 +47,10 @@ fn clear_targets_of(trigger: &PgTrigger, table: Oid) -> Result<()> {
             return Err(not_installed_on(trigger, &table));
         }
         let target = Relation::describe(definition.target)?;
-        let (target, owner) = (target.qualified_name(), target.owner);
+        let (target, owner) = (target.qualified_name(), target.rights());
         let column = quote_identifier(&definition.target_column);
         let clear = format!("update {target} set {column} = false where {column} is not false");
-        change(owner, &clear)?;
+        change(&owner, &clear)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::keeper::{Keeper, Keys, keeper};
 use crate::cache_column::defined::{Definition, Resolved};
 use crate::error::Result;
 use lockstep_server::host::{Known, Part};
-use lockstep_server::{Answer, Statement, View, as_owner, connected, datum, keys_argument};
+use lockstep_server::{Answer, Rights, Statement, View, as_owner, connected, datum, keys_argument};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -27,8 +27,8 @@ pub(crate) struct Wrong {
 
 /// Walks target rows in key order.
 pub(crate) struct Walk {
-    target_owner: Oid,
-    source_owner: Oid,
+    target_owner: Rights,
+    source_owner: Rights,
     /// Keys and values of the next rows from one key to another.
     rows: Statement,
     /// Which of the given keys have a match.
@@ -64,8 +64,8 @@ impl Walk {
             resolved.source.by_index(&text, parameters, &columns)
         };
         Self {
-            target_owner: Oid::from(resolved.target.owner),
-            source_owner: Oid::from(resolved.source.owner),
+            target_owner: resolved.target.rights(),
+            source_owner: resolved.source.rights(),
             rows: resolved.target.by_index(
                 &format!(
                     "select t.{id}::pg_catalog.int8, t.{column} from {table} t
@@ -92,7 +92,7 @@ impl Walk {
     fn step(&self, view: View, first: i64, last: i64) -> (Vec<Wrong>, Option<i64>) {
         let mut seen = Vec::new();
         connected(|| {
-            as_owner(self.target_owner, || {
+            as_owner(&self.target_owner, || {
                 self.rows.rows(view, &[first, last].map(datum), |row| {
                     seen.extend(row.get::<i64>(1).map(|key| (key, row.get::<bool>(2))));
                 });
@@ -104,7 +104,7 @@ impl Walk {
             let mut read = |row: &Answer| matched.extend(row.get::<i64>(1));
             let is_dense = to.abs_diff(from) <= (keys.len() * SPARSENESS) as u64;
             connected(|| {
-                as_owner(self.source_owner, || match is_dense {
+                as_owner(&self.source_owner, || match is_dense {
                     true => {
                         let limits = [from, to].map(datum);
                         self.matched_between.rows(view, &limits, &mut read);
@@ -179,7 +179,7 @@ pub(crate) fn look_at_all(definition: i32) -> Result<()> {
 pub(crate) fn look_at_part_of_target(definition: i32, part: &Part) -> Result<()> {
     let keeper = keeper(definition)?;
     let mut walk = Walk::new(&keeper.resolved, &part.name, "");
-    walk.target_owner = Oid::from(part.owner);
+    walk.target_owner = walk.target_owner.with_role(part.owner);
     walk.repair(&keeper, i64::MIN, i64::MAX, usize::MAX);
     Ok(())
 }
@@ -197,10 +197,11 @@ pub(crate) fn look_at_part_of_source(definition: i32, part: &Part) -> Result<()>
         ),
         &[pg_sys::INT8OID],
     );
+    let owner = keeper.resolved.source.rights().with_role(part.owner);
     let mut from = Some(i64::MIN);
     while let Some(first) = from {
         let row = connected(|| {
-            as_owner(Oid::from(part.owner), || {
+            as_owner(&owner, || {
                 matching.first_row::<Vec<i64>, 1>(&[datum(first)])
             })
         });

@@ -7,8 +7,7 @@ use crate::held::DELIVERIES;
 use crate::subscription;
 use lockstep_server::kept;
 use lockstep_server::waking::wake;
-use lockstep_server::{OwnStatement, datum, keys_argument};
-use pgrx::JsonB;
+use lockstep_server::{Jsonb, OwnStatement, datum, keys_argument};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -148,7 +147,7 @@ comment on function lockstep_api.finish_deliveries(jsonb, text) is
   'reports the outcome of claimed deliveries; returns how many results were accepted: not those of channels that another sender holds by now';
 revoke execute on function lockstep_api.finish_deliveries(jsonb, text) from public;
 "#)]
-fn finish_deliveries(results: Option<JsonB>, schema: Option<&str>) -> i32 {
+fn finish_deliveries(results: Option<Jsonb>, schema: Option<&str>) -> i32 {
     let results = required(results, "results");
     let schema = required(schema, "schema");
     let finish = || -> Result<i32> {

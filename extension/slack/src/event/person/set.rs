@@ -9,7 +9,7 @@ use crate::event::settings::{setting, short, truth};
 use crate::event::tables::Tables;
 use crate::slack_workspace::workspace;
 use lockstep_server::kept;
-use lockstep_server::{OwnStatement, datum, nullable};
+use lockstep_server::{Jsonb, OwnStatement, datum, nullable};
 use pgrx::JsonB;
 use pgrx::pg_sys::{self, Datum};
 use pgrx::prelude::*;
@@ -68,7 +68,7 @@ fn set_slack_person(
     team_id: Option<&str>,
     enterprise_id: Option<&str>,
     user_id: Option<&str>,
-    choices: Option<JsonB>,
+    choices: Option<Jsonb>,
     schema: Option<&str>,
 ) -> JsonB {
     let user = required(user_id, "user_id");

@@ -8,7 +8,7 @@ use crate::error::{EventError, OrRaise, Result, ServerError, required};
 use crate::event::read::Kind;
 use crate::event::tables::{Tables, class};
 use lockstep_server::kept;
-use lockstep_server::{OwnStatement, Statement, View, datum, keys_argument};
+use lockstep_server::{Jsonb, OwnStatement, Statement, View, datum, keys_argument};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::pg_sys::Datum;
@@ -93,7 +93,7 @@ grant execute on function lockstep.set_slack_notifications(bigint, jsonb, text) 
 "#)]
 fn set_slack_notifications(
     integration_id: Option<i64>,
-    settings: Option<JsonB>,
+    settings: Option<Jsonb>,
     schema: Option<&str>,
 ) -> JsonB {
     let integration = required(integration_id, "integration_id");

@@ -9,6 +9,7 @@ use crate::event::tables::Tables;
 use crate::slack_workspace::{
     Right, allowed, is_true_with_heirs, of_workspace, workspace, write_with_heirs,
 };
+use lockstep_server::Jsonb;
 use lockstep_server::host::NOW;
 use pgrx::JsonB;
 use pgrx::prelude::*;
@@ -73,8 +74,8 @@ fn set_slack_integration_settings(
     slack_integration_id: Option<i64>,
     user_id: Option<&str>,
     is_manager: Option<bool>,
-    settings: Option<JsonB>,
-    events: Option<JsonB>,
+    settings: Option<Jsonb>,
+    events: Option<Jsonb>,
     version: Option<&str>,
     schema: Option<&str>,
 ) -> TableIterator<'static, (name!(alias, String),)> {

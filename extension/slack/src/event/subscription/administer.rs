@@ -6,6 +6,7 @@ use crate::error::{OrRaise, Result, SlackError, SubscriptionError, required};
 use crate::event::tables::Tables;
 use crate::slack_workspace::{self, lock_team, with_token};
 use crate::subscription::{self, Choice, Place};
+use lockstep_server::Jsonb;
 use pgrx::JsonB;
 use pgrx::prelude::*;
 
@@ -25,7 +26,7 @@ fn subscribe_slack_channel(
     team_id: Option<&str>,
     channel: Option<&str>,
     events: Option<Vec<Option<String>>>,
-    routes: Option<JsonB>,
+    routes: Option<Jsonb>,
     schema: Option<&str>,
 ) -> i64 {
     let id = required(project_id, "project_id");
@@ -37,7 +38,7 @@ fn subscribe_slack_channel(
 
 fn subscribe(
     (id, team, given): (i64, &str, &str),
-    (given_events, given_routes): (Option<Vec<Option<String>>>, Option<JsonB>),
+    (given_events, given_routes): (Option<Vec<Option<String>>>, Option<Jsonb>),
     schema: &str,
 ) -> Result<i64> {
     let tables = Tables::attached(schema)?;

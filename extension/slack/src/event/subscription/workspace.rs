@@ -8,6 +8,7 @@ use crate::event::settings::short;
 use crate::event::tables::Tables;
 use crate::slack_workspace::{check_max_rows, lock_team, project_of_path, with_token, workspace};
 use crate::subscription::{self, Choice, Place, Subscriber, Subscription};
+use lockstep_server::Jsonb;
 use pgrx::JsonB;
 use pgrx::prelude::*;
 
@@ -33,7 +34,7 @@ fn subscribe_slack_project(
     project: Option<&str>,
     channel: Option<&str>,
     events: Option<Vec<Option<String>>>,
-    routes: Option<JsonB>,
+    routes: Option<Jsonb>,
     schema: Option<&str>,
 ) -> TableIterator<
     'static,
@@ -208,7 +209,7 @@ impl Request {
         &self,
         path: &str,
         given: &str,
-        (given_events, given_routes): (Option<Vec<Option<String>>>, Option<JsonB>),
+        (given_events, given_routes): (Option<Vec<Option<String>>>, Option<Jsonb>),
     ) -> Result<Subscribed> {
         let refused = |outcome| Ok((None, None, None, None, outcome));
         let schema = self.tables.schema.as_str();

@@ -181,7 +181,7 @@ impl Owner {
         let [id, class, category] = [datum(self.id), datum(CLASS), datum(CATEGORY)];
         let mut found: Option<(i64, bool)> = None;
         for _ in 0..MOST_TRIES {
-            tables.on_host(|| {
+            tables.as_owner(|| {
                 find.rows(View::Newest, &[id, class], |row| {
                     found = row.get(1).zip(row.get(2));
                 });

@@ -2,10 +2,8 @@
 
 use crate::error::{HostError, Result, ServerError};
 use lockstep_server::host::{self, Relation};
-use lockstep_server::{as_owner, connected, with_settings};
+use lockstep_server::{Rights, as_owner, connected};
 use pgrx::pg_sys::Oid;
-use pgrx::spi::quote_identifier;
-use std::ffi::CString;
 
 pub(crate) const SLACK: &str = "slack_integrations";
 pub(crate) const LINKS: &str = "slack_integrations_scopes";
@@ -59,7 +57,7 @@ pub(crate) struct Host {
     pub(crate) projects: Relation,
     pub(crate) namespaces: Relation,
     pub(crate) organizations: Option<Relation>,
-    path: CString,
+    owner: Rights,
 }
 
 impl Host {
@@ -84,9 +82,9 @@ impl Host {
             message: "a table of the application is missing".to_owned(),
         })?;
         let [slack, links, scopes, integrations, projects, namespaces] = tables;
-        let path = format!("{}, pg_temp", quote_identifier(schema));
         Ok(Self {
             schema: schema.to_owned(),
+            owner: slack.rights(),
             slack,
             links,
             scopes,
@@ -94,20 +92,12 @@ impl Host {
             projects,
             namespaces,
             organizations,
-            // A NUL cannot occur: PostgreSQL has stored the name.
-            path: CString::new(path).unwrap_or_default(),
         })
     }
 
     /// Runs `work` with the rights of the tables' owner.
     pub(crate) fn as_owner<R>(&self, work: impl FnOnce() -> R) -> R {
-        as_owner(Oid::from(self.slack.owner), || connected(work))
-    }
-
-    /// The same, for functions that pin their search path: application triggers fired by our writes find their tables by bare
-    /// name, as when the application writes.
-    pub(crate) fn on_host<R>(&self, work: impl FnOnce() -> R) -> R {
-        with_settings(&[(c"search_path", &self.path)], || self.as_owner(work))
+        as_owner(&self.owner, || connected(work))
     }
 
     /// The owner columns that both tables of Slack integrations have.

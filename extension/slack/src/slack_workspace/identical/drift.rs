@@ -161,7 +161,7 @@ fn repair_range(schema: &str, first: i64, last: i64) -> Result<usize> {
     lock::teams(tables.slack.oid, teams.iter().map(String::as_str));
     let teams: Vec<String> = teams.into_iter().collect();
     let drifted = drift(&tables, Some(teams.clone()));
-    tables.on_host(|| {
+    tables.as_owner(|| {
         let winners = best(&tables, teams, &[]);
         spread(&tables, &winners);
     });

@@ -22,7 +22,7 @@ pub(super) fn flush() -> Result<()> {
         let tables = tables_of(table)?;
         let plan = tables.as_owner(|| Plan::make(&tables, &notes))?;
         // Application triggers run under the path of their schema, whatever the search path of the original statement.
-        tables.on_host(|| follow(&tables, &plan.followers, &plan.scopes));
+        tables.as_owner(|| follow(&tables, &plan.followers, &plan.scopes));
         finish(&tables, plan.winners, &plan.scopes, &plan.carried)?;
     }
     Ok(())
@@ -35,7 +35,7 @@ pub(super) fn finish(
     scopes: &Instead,
     carried: &BTreeSet<String>,
 ) -> Result<()> {
-    tables.on_host(|| spread_instead(tables, &winners, scopes));
+    tables.as_owner(|| spread_instead(tables, &winners, scopes));
     installation::follow(tables, &winners, scopes, carried)
 }
 

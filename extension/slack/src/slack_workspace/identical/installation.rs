@@ -200,7 +200,7 @@ pub(super) fn follow(
     }
     let ids: Vec<i64> = winners.values().copied().collect();
     let mut all = Vec::new();
-    tables.on_host(|| {
+    tables.as_owner(|| {
         let arguments = [keys_argument(&ids)];
         let describe = &tables.statements.describe;
         describe.rows(View::Newest, &arguments, |row| {

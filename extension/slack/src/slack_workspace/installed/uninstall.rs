@@ -66,7 +66,7 @@ pub(crate) fn unlink_accounts(team: &str, schema: &str) -> Result<()> {
             &qualified(&format!("delete from {links} c where c.team_id == $1")),
             &[pg_sys::TEXTOID],
         );
-        tables.on_host(|| delete.run(&[datum(team)]));
+        tables.as_owner(|| delete.run(&[datum(team)]));
     }
     Ok(())
 }
@@ -82,7 +82,7 @@ fn lock_integrations(tables: &Tables, team: &str) {
         )),
         &[pg_sys::TEXTOID],
     );
-    tables.on_host(|| lock.run(&[datum(team)]));
+    tables.as_owner(|| lock.run(&[datum(team)]));
 }
 
 fn remove_rows(tables: &Tables, team: &str) -> u64 {
@@ -105,7 +105,7 @@ fn remove_rows(tables: &Tables, team: &str) -> u64 {
     );
     let mut integrations = Vec::new();
     let mut removed = 0;
-    tables.on_host(|| {
+    tables.as_owner(|| {
         let _writing = Writing::begin(tables.slack.oid, vec![team.to_owned()]);
         delete.rows(View::Newest, &[datum(team)], |row| {
             removed += 1;

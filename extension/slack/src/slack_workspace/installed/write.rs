@@ -49,7 +49,7 @@ impl Write<'_> {
             &[pg_sys::INT8OID],
         );
         let mut teams = BTreeSet::new();
-        self.tables.on_host(|| {
+        self.tables.as_owner(|| {
             query.rows(View::Newest, &[datum(integration)], |row| {
                 teams.extend(row.get::<String>(1))
             });
@@ -107,7 +107,7 @@ impl Write<'_> {
             &[pg_sys::TEXTOID],
         );
         let mut row = None;
-        self.tables.on_host(|| {
+        self.tables.as_owner(|| {
             let arguments = [datum(self.installation.team_id)];
             first.rows(View::Newest, &arguments, |answer| row = answer.get(1));
         });
@@ -130,7 +130,7 @@ impl Write<'_> {
             &[pg_sys::INT8OID],
         );
         let winners = BTreeMap::from([(self.installation.team_id.to_owned(), row)]);
-        tables.on_host(|| {
+        tables.as_owner(|| {
             let has_others = write_scopes(tables, &self.scopes_of(row));
             if has_others && written == 0 {
                 written += touch.run(&[datum(row)]);
@@ -170,7 +170,7 @@ impl Write<'_> {
         );
         let arguments = [datum(integration), datum(self.installation.team_id)];
         let mut found = None;
-        self.tables.on_host(|| {
+        self.tables.as_owner(|| {
             query.rows(View::Newest, &arguments, |row| {
                 found = row.get(1).map(|id| Row {
                     id,
@@ -208,7 +208,7 @@ impl Write<'_> {
             datum(integration),
         ];
         let taken = || query.run_seeing(View::Newest, &arguments) > 0;
-        self.tables.on_host(taken)
+        self.tables.as_owner(taken)
     }
 
     fn shared(&self) -> [Datum; 4] {
@@ -260,7 +260,7 @@ impl Write<'_> {
             datum(self.installation.team_name),
             datum(alias),
         ];
-        self.tables.on_host(|| update.run(&arguments))
+        self.tables.as_owner(|| update.run(&arguments))
     }
 
     /// Writes the workspace's values into one row if any differ.
@@ -290,7 +290,7 @@ impl Write<'_> {
         let [user, bot, token, iv] = self.shared();
         let team = datum(self.installation.team_id);
         let arguments = [datum(row), user, bot, token, iv, team];
-        self.tables.on_host(|| update.run(&arguments))
+        self.tables.as_owner(|| update.run(&arguments))
     }
 
     fn insert(&self, owner: Owner, integration: i64, alias: &str) -> Result<i64> {
@@ -341,7 +341,7 @@ impl Write<'_> {
             nullable(organization),
         ];
         let mut id = None;
-        self.tables.on_host(|| {
+        self.tables.as_owner(|| {
             insert.rows_with_nulls(View::Newest, &arguments, |row| id = row.get(1));
         });
         // A trigger of the application may discard the row.

@@ -25,7 +25,7 @@ pub(crate) fn write_with_heirs(
         )),
         &[pg_sys::INT8OID],
     );
-    tables.on_host(|| update.run(&[datum(integration)]))
+    tables.as_owner(|| update.run(&[datum(integration)]))
 }
 
 /// Whether a column is true for an integration or one of its descendants.
