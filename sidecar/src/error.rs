@@ -183,6 +183,13 @@ impl Error {
         matches!(self, Self::Silent | Self::Connect { .. }) || self.is_lost_session()
     }
 
+    /// Whether other transactions or a lack of room are in the way just now.
+    pub(crate) fn is_conflict(&self) -> bool {
+        let code = self.database().map(|error| error.code().code());
+        let is_of = |class: &&str| code.is_some_and(|code| code.starts_with(class));
+        ["40", "53", "55", "57"].iter().any(is_of)
+    }
+
     /// Whether the database refuses the call itself: a missing right, function or relation, or arguments that it cannot take.
     pub(crate) fn is_refused_call(&self) -> bool {
         let code = self.database().map(|error| error.code().code());
