@@ -178,6 +178,24 @@ impl Error {
         }
     }
 
+    /// Whether the next call needs another session: this one is lost, or still busy with a call nobody waits for.
+    pub(crate) fn needs_new_session(&self) -> bool {
+        matches!(self, Self::Silent | Self::Connect { .. }) || self.is_lost_session()
+    }
+
+    /// Whether other transactions or a lack of room are in the way just now.
+    pub(crate) fn is_conflict(&self) -> bool {
+        let code = self.database().map(|error| error.code().code());
+        let is_of = |class: &&str| code.is_some_and(|code| code.starts_with(class));
+        ["40", "53", "55", "57"].iter().any(is_of)
+    }
+
+    /// Whether the database refuses the call itself: a missing right, function or relation, or arguments that it cannot take.
+    pub(crate) fn is_refused_call(&self) -> bool {
+        let code = self.database().map(|error| error.code().code());
+        code.is_some_and(|code| code.starts_with("42") || code.starts_with("22"))
+    }
+
     /// The run that the table already has, if that is the error. Only the message contains its number.
     pub(crate) fn run_in_the_way(&self) -> Option<Option<i64>> {
         let error = self.database()?;

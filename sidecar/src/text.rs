@@ -1,11 +1,27 @@
 //! Numbers and times for people, and output to the terminal.
 
-use std::io::{Write, stderr, stdout};
+use std::io::{ErrorKind, Write, stderr, stdout};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-/// Writes to stdout. The reader may be gone, like `head`; the run must continue.
+/// Why something was not written to stdout.
+static UNWRITTEN: OnceLock<String> = OnceLock::new();
+
+/// Writes to stdout; the run continues in any case. The reader may be gone, like `head`, which is no failure.
 pub(crate) fn say(text: &str) {
-    let _ = stdout().write_all(text.as_bytes());
+    let mut out = stdout();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Err(error) = written
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        // The first one is the cause.
+        let _ = UNWRITTEN.set(error.to_string());
+    }
+}
+
+/// Why the output is not complete, if it is not.
+pub(crate) fn unwritten() -> Option<&'static str> {
+    UNWRITTEN.get().map(String::as_str)
 }
 
 /// Writes a line to stderr, in the same way.

@@ -121,10 +121,21 @@ pub fn main() -> ExitCode {
         runtime.shutdown_background();
         outcome
     });
-    outcome.unwrap_or_else(|error| {
+    let status = outcome.unwrap_or_else(|error| {
         text::tell(&error.report());
         ExitCode::from(error::STATUS)
-    })
+    });
+    match text::unwritten() {
+        None => status,
+        // Whoever reads the output has not got all of it.
+        Some(reason) => {
+            text::tell(&format!("error: cannot write to stdout: {reason}"));
+            match status == ExitCode::SUCCESS {
+                true => ExitCode::from(error::STATUS),
+                false => status,
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -104,3 +104,36 @@ fn sorry(error: Error) -> Reply {
         ":warning: The database does not respond at the moment. Nothing was changed; try again soon.",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::io;
+
+    use super::COMMANDS;
+
+    /// The page tells administrators what GitLab gets.
+    #[test]
+    fn the_page_about_gitlab_has_our_commands() -> io::Result<()> {
+        let page = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../docs/guides/pass-through.md"
+        );
+        let page = fs::read_to_string(page)?;
+        let row = page
+            .lines()
+            .find_map(|it| it.strip_prefix("| slash commands |"));
+        let row = row.unwrap_or_default();
+        let ours = row.split('|').next().unwrap_or_default();
+        let named: BTreeSet<&str> = ours
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|it| !it.starts_with('/'))
+            .collect();
+        let are: BTreeSet<&str> = COMMANDS.iter().map(|it| it.name).collect();
+        assert_eq!(named, are);
+        Ok(())
+    }
+}

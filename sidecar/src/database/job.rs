@@ -108,6 +108,8 @@ impl Queue {
         error: &str,
     ) -> Result<Option<String>, Error> {
         let statement = "select lockstep.fail_job($1, $2, $3)";
+        // The text may be somebody else's, and PostgreSQL has no NUL.
+        let error = error.replace('\0', "\u{fffd}");
         match self.ask(statement, &[&runner, &job, &error]).await {
             Ok(rows) => Ok(rows.first().map(|row| row.try_get(0)).transpose()?),
             Err(error) if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => Ok(None),

@@ -95,6 +95,9 @@ const STORE_TRIES: ExponentialBuilder = ExponentialBuilder::new()
     .with_min_delay(Duration::from_millis(400))
     .with_max_times(4);
 
+/// 32 bytes.
+const TICKET_DIGITS: usize = 64;
+
 #[derive(Deserialize)]
 struct Begin {
     /// From `lockstep.issue_slack_install_ticket`: the project to connect.
@@ -114,6 +117,9 @@ async fn begin(
     let (secret, browser) = (Secret::new()?, Secret::new()?);
     let digests = [&secret, &browser].map(Secret::digest);
     let ticket = begin.ticket.as_deref().filter(|ticket| !ticket.is_empty());
+    if ticket.is_some_and(|ticket| !may_be_ticket(ticket)) {
+        return Err(Trouble::Ticket);
+    }
     let beginning = app
         .database
         .begin_install(&digests[0], &digests[1], ticket, VALID_FOR);
@@ -141,6 +147,11 @@ async fn begin(
             (StatusCode::FOUND, headers).into_response()
         }
     })
+}
+
+/// As `lockstep.issue_slack_install_ticket` makes them.
+fn may_be_ticket(text: &str) -> bool {
+    text.len() == TICKET_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[derive(Default, Deserialize)]
@@ -258,7 +269,7 @@ async fn store(
     };
     let stored = storing
         .retry(STORE_TRIES)
-        .when(|error| refusal(error).is_none())
+        .when(|error| refusal(error).is_none() && may_pass(error))
         .notify(|error, _| complain!(error, "an installation is not stored yet"));
     let error = match stored.await {
         Ok(stored) => return Ok(stored),
@@ -311,5 +322,13 @@ async fn is_stored(app: &App, install: &Install) -> bool {
 
 fn unavailable(error: &Error) -> Trouble {
     complain!(error, "an installation failed");
-    Trouble::Unavailable
+    match may_pass(error) {
+        true => Trouble::Unavailable,
+        false => Trouble::Unstorable,
+    }
+}
+
+/// Whether the same call may work in a moment.
+fn may_pass(error: &Error) -> bool {
+    error.is_outage() || error.is_lost_connection() || error.is_conflict()
 }

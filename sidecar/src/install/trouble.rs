@@ -21,6 +21,7 @@ pub(super) enum Trouble {
     Refused,
     SlackUnavailable,
     Unavailable,
+    Unstorable,
 }
 
 impl Trouble {
@@ -39,6 +40,7 @@ impl Trouble {
             Self::Refused => "refused",
             Self::SlackUnavailable => "slack_unavailable",
             Self::Unavailable => "unavailable",
+            Self::Unstorable => "unstorable",
         }
     }
 
@@ -51,6 +53,7 @@ impl Trouble {
                 | Self::Refused
                 | Self::SlackUnavailable
                 | Self::Unavailable
+                | Self::Unstorable
         )
     }
 
@@ -116,6 +119,11 @@ impl Trouble {
                 "The database does not respond at the moment",
                 "Start over in a moment. If Slack has already installed the app, that does no harm.",
             ),
+            Self::Unstorable => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The database refused it",
+                "Nothing could be stored, and starting over is of no use before the cause is gone. An administrator can find it in the log.",
+            ),
         }
     }
 }
@@ -125,7 +133,7 @@ impl IntoResponse for Trouble {
         let (status, title, text) = self.words();
         let body = html! {
             p { (text) }
-            @if !matches!(self, Self::Ticket | Self::AliasTaken | Self::UnknownWorkspace) {
+            @if !matches!(self, Self::Ticket | Self::AliasTaken | Self::UnknownWorkspace | Self::Unstorable) {
                 p { "If you came from a project's link, open that link again: this button is not for a particular project." }
                 p { a.button href=(INSTALL) { "Start over" } }
             }

@@ -2,6 +2,7 @@
 
 mod done;
 mod failure;
+mod pause;
 mod rate;
 mod report;
 mod runner;

@@ -8,12 +8,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tracing::info;
 
+use super::pause;
 use crate::connection::Address;
 use crate::database::Queue;
 use crate::error::{Error, complain};
 use crate::retry::until_it_works;
-
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
 /// What is needed to open a session and get a lease.
 pub(super) struct Door {
@@ -60,19 +59,25 @@ impl Door {
     /// Renews the lease of the current runner until it has ended.
     pub(super) async fn keep_lease(&self, runner: &watch::Receiver<i64>) {
         let mut queue = None;
-        let mut pause = self.lease / 3;
+        let mut failures = 0;
         loop {
+            let pause = match failures {
+                0 => self.lease / 3,
+                failures => pause::length(failures - 1).min(self.lease / 3),
+            };
             sleep(pause).await;
             let now = *runner.borrow();
             match self.renew(&mut queue, now).await {
-                Ok(true) => pause = self.lease / 3,
+                Ok(true) => failures = 0,
                 // It may have got another number in the meantime.
                 Ok(false) if now != *runner.borrow() => {}
                 Ok(false) => return,
                 Err(error) => {
-                    complain!(error, "no session with the queue as yet");
-                    queue = None;
-                    pause = FIRST_PAUSE;
+                    complain!(error, "the lease is not renewed as yet");
+                    failures = failures.saturating_add(1);
+                    if error.needs_new_session() {
+                        queue = None;
+                    }
                 }
             }
         }

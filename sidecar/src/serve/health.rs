@@ -63,7 +63,7 @@ async fn readyz_for_hooks(State(health): State<Arc<Health>>) -> Response {
     let has_room = health
         .spool
         .as_ref()
-        .is_some_and(|it| !it.standing().is_full);
+        .is_some_and(|it| it.standing().has_room());
     let is_ready = look.is_ready || (has_room && !health.draining.is_cancelled());
     look.answer(is_ready)
 }

@@ -110,6 +110,7 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
             poll: POLL,
             grace: config.grace,
             until_empty: false,
+            gives_up: false,
         };
         let running = run_jobs(settings, config.address.clone(), workers, stopped);
         tokio::spawn(after(fits.clone(), stop.clone(), running))

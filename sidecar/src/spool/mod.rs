@@ -1,6 +1,7 @@
 //! Keeps webhooks on local disk while the database does not accept them. Each is on disk ([`store`]) before it is acknowledged, until
 //! the database has it. Webhooks of one place are published in the order in which they arrived ([`turn`]).
 
+mod disk;
 mod entry;
 mod look;
 mod options;
@@ -20,6 +21,7 @@ use tracing::{error, info, warn};
 
 use crate::error::Error;
 
+use disk::Disk;
 pub(crate) use entry::{Entry, NotKept};
 pub(crate) use look::{Found, look};
 pub(crate) use options::{Settings, SpoolArguments};
@@ -33,6 +35,7 @@ pub(crate) struct Spool {
     store: Arc<Store>,
     turns: Arc<Turns>,
     appends: mpsc::Sender<Append>,
+    disk: Arc<Disk>,
     /// The database accepted nothing at the last try.
     is_away: AtomicBool,
     /// There is something to replay.
@@ -56,11 +59,13 @@ impl Spool {
         }
         let (store, wake) = (Arc::new(store), Arc::new(Notify::new()));
         let turns = Arc::new(Turns::new(found, most));
+        let disk = Arc::new(Disk::new(directory));
         let (appends, queue) = mpsc::channel(MOST_AT_ONCE);
         tokio::spawn(writer::write(
             Arc::clone(&store),
             queue,
             Arc::clone(&turns),
+            Arc::clone(&disk),
             Arc::clone(&wake),
         ));
         wake.notify_one();
@@ -68,6 +73,7 @@ impl Spool {
             store,
             turns,
             appends,
+            disk,
             is_away: AtomicBool::new(false),
             wake,
         }))
@@ -96,7 +102,10 @@ impl Spool {
     pub(crate) fn found_away(&self, is_away: bool) {
         if self.is_away.swap(is_away, Ordering::Relaxed) != is_away {
             match is_away {
-                true => warn!("the database is away: webhooks are kept in the spool"),
+                true => {
+                    warn!("the database is away: webhooks are kept in the spool");
+                    self.wake.notify_one();
+                }
                 false => info!("the database accepts webhooks again"),
             }
         }
@@ -116,10 +125,19 @@ impl Spool {
         }
     }
 
-    /// Returns when there is something to replay.
+    /// Returns when there is something to replay, or to find out about.
     pub(crate) async fn wait(&self) {
-        while self.turns.is_empty() {
+        while self.turns.is_empty() && !self.is_away() && !self.disk.is_failing() {
             self.wake.notified().await;
+        }
+    }
+
+    /// After a write that failed, whether there is room again.
+    pub(crate) async fn try_disk(&self) {
+        if self.disk.is_failing() {
+            let disk = Arc::clone(&self.disk);
+            // Its panic is one of the trial.
+            let _ = spawn_blocking(move || disk.try_again()).await;
         }
     }
 
@@ -177,7 +195,7 @@ impl Spool {
     }
 
     pub(crate) fn standing(&self) -> Standing {
-        self.turns.standing(self.is_away())
+        self.turns.standing(self.is_away(), self.disk.is_failing())
     }
 
     async fn blocking<T: Send + 'static>(

@@ -15,9 +15,16 @@ pub(crate) struct Standing {
     pub(crate) replayed: u64,
     pub(crate) is_full: bool,
     pub(crate) is_away: bool,
+    /// The last write failed, as on a disk without room.
+    pub(crate) is_failing: bool,
 }
 
 impl Standing {
+    /// Whether the next webhook can be kept, as far as is known.
+    pub(crate) fn has_room(self) -> bool {
+        !self.is_full && !self.is_failing
+    }
+
     pub(crate) fn to_json(self) -> Value {
         json!({
             "entries": self.entries,
@@ -25,6 +32,7 @@ impl Standing {
             "oldest_seconds": self.oldest.map(|age| age.as_secs()),
             "set_aside": self.set_aside,
             "full": self.is_full,
+            "failing": self.is_failing,
         })
     }
 }

@@ -291,14 +291,18 @@ async fn a_full_disk_loses_nothing_that_was_kept() -> Tested {
         }))
     };
     let store = store?;
-    let spool = Spool::of(store, ROOM, &PathBuf::from("/nowhere"))?;
+    let directory = Directory::new()?;
+    let spool = Spool::of(store, ROOM, &directory.0)?;
     assert_eq!(keep(&spool, &entry(1, "a")).await, Ok(()));
+    assert!(spool.standing().has_room());
     disk.0.1.store(true, Ordering::Relaxed);
     for key in ["b", "c"] {
         assert_eq!(keep(&spool, &entry(1, key)).await, Err(NotKept::Failed));
+        assert!(!spool.standing().has_room());
     }
     disk.0.1.store(false, Ordering::Relaxed);
     assert_eq!(keep(&spool, &entry(1, "d")).await, Ok(()));
+    assert!(spool.standing().has_room());
     assert_eq!(keys(&spool).await, ["a", "d"]);
     // What was not kept takes no room.
     let standing = spool.standing();
@@ -308,5 +312,15 @@ async fn a_full_disk_loses_nothing_that_was_kept() -> Tested {
     spool.remove(&numbers).await;
     assert_eq!(spool.standing().bytes, 0);
     assert!(!spool.holds(1));
+    // Without webhooks, a file of trial finds the room.
+    disk.0.1.store(true, Ordering::Relaxed);
+    assert_eq!(keep(&spool, &entry(1, "e")).await, Err(NotKept::Failed));
+    fs::create_dir(directory.0.join("trial"))?;
+    spool.try_disk().await;
+    assert!(spool.standing().is_failing);
+    fs::remove_dir(directory.0.join("trial"))?;
+    spool.try_disk().await;
+    assert!(!spool.standing().is_failing);
+    assert_eq!(fs::read_dir(&directory.0)?.count(), 0);
     Ok(())
 }

@@ -205,7 +205,7 @@ impl Turns {
         }
     }
 
-    pub(super) fn standing(&self, is_away: bool) -> Standing {
+    pub(super) fn standing(&self, is_away: bool, is_failing: bool) -> Standing {
         let state = self.state();
         let oldest = state.waiting.keys().next();
         let age = |number: &u64| {
@@ -221,6 +221,7 @@ impl Turns {
             // The next one is rarely larger than that.
             is_full: state.bytes + LARGE > self.most,
             is_away,
+            is_failing,
         }
     }
 }

@@ -6,6 +6,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tracing::error;
 
+use super::disk::Disk;
 use super::store::{Failure, Store};
 use super::turn::{Reserved, Turns};
 
@@ -23,6 +24,7 @@ pub(super) async fn write(
     store: Arc<Store>,
     mut appends: mpsc::Receiver<Append>,
     turns: Arc<Turns>,
+    disk: Arc<Disk>,
     wake: Arc<Notify>,
 ) {
     let mut batch = Vec::new();
@@ -40,6 +42,7 @@ pub(super) async fn write(
         if let Err(error) = &written {
             error!(%error, webhooks = waiting.len(), "the spool cannot be written");
         }
+        disk.wrote(written.is_ok());
         // The client may be gone; the entry stays.
         for (turn, done) in waiting {
             if written.is_ok() {

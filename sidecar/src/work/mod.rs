@@ -35,6 +35,7 @@ pub(crate) async fn run(arguments: &Work) -> Result<ExitCode, Error> {
         poll: Duration::from_secs(arguments.poll),
         grace: Duration::from_secs(arguments.grace),
         until_empty: arguments.until_empty,
+        gives_up: true,
     };
     // From here on a signal does not end the process: there may be jobs to return.
     let mut interrupts = Interrupts::listen_to_hangup()?;

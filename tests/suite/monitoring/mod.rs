@@ -2,6 +2,7 @@
 
 mod command;
 mod database;
+mod given;
 mod history;
 mod log;
 mod rules;

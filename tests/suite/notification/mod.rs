@@ -37,6 +37,7 @@ mod settings;
 mod settings_turns;
 mod slack_user;
 mod spool;
+mod spool_disk;
 mod sweep;
 mod thread;
 mod trial;

@@ -21,16 +21,16 @@ const OF_GROUP: &str = "secret-of-the-group-of-project-1";
 const OF_ANOTHER: &str = "secret-of-some-other-projects";
 
 /// A directory of a test, gone with it.
-struct Directory(PathBuf);
+pub(super) struct Directory(PathBuf);
 
 impl Directory {
-    fn new(name: &str) -> Result<Self> {
+    pub(super) fn new(name: &str) -> Result<Self> {
         let path = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
         fs::create_dir(&path)?;
         Ok(Self(path))
     }
 
-    fn argument(&self) -> String {
+    pub(super) fn argument(&self) -> String {
         format!("--spool={}", self.0.display())
     }
 
@@ -45,7 +45,11 @@ impl Drop for Directory {
     }
 }
 
-fn scene(name: &str, directory: &Directory, arguments: &[&str]) -> Result<(Scene, String)> {
+pub(super) fn scene(
+    name: &str,
+    directory: &Directory,
+    arguments: &[&str],
+) -> Result<(Scene, String)> {
     let spool = directory.argument();
     let tokens = [
         format!("--gitlab-token-of=group/one={OF_GROUP}"),
@@ -61,20 +65,20 @@ fn scene(name: &str, directory: &Directory, arguments: &[&str]) -> Result<(Scene
     Ok((scene, general))
 }
 
-fn go_away(database: &str) -> Result<()> {
+pub(super) fn go_away(database: &str) -> Result<()> {
     Ok(cluster()?.connect("postgres")?.batch_execute(&format!(
         "alter database {database} allow_connections false;
          select pg_terminate_backend(pid) from pg_stat_activity where datname = '{database}' and usename = 'sidecar'"
     ))?)
 }
 
-fn come_back(database: &str) -> Result<()> {
+pub(super) fn come_back(database: &str) -> Result<()> {
     Ok(cluster()?
         .connect("postgres")?
         .batch_execute(&format!("alter database {database} allow_connections true"))?)
 }
 
-fn assert_spooled(reply: &Reply) -> Result<()> {
+pub(super) fn assert_spooled(reply: &Reply) -> Result<()> {
     ensure!(reply.status == 200, "{}: {}", reply.status, reply.text());
     let answer = reply.json()?;
     ensure!(answer == json!({ "spooled": true }), "{answer}");
@@ -99,7 +103,7 @@ fn wait_for(sidecar: &Sidecar, words: &[&str], is_it: impl Fn(f64) -> bool) -> R
     Ok(())
 }
 
-fn wait_until_replayed(sidecar: &Sidecar) -> Result<()> {
+pub(super) fn wait_until_replayed(sidecar: &Sidecar) -> Result<()> {
     wait_for_metric(sidecar, &["lockstep_gitlab_spool_entries "], 0.0)
 }
 

@@ -1,6 +1,7 @@
 //! The sidecar's database commands: `work` and `backfill`.
 
 mod backfill;
+mod refused;
 pub(crate) mod work;
 mod work_crash;
 mod worker;

@@ -40,13 +40,13 @@ impl Sidecar {
         Ok(Self(child))
     }
 
-    fn signal(&self, signal: Signal) -> Result<()> {
+    pub(super) fn signal(&self, signal: Signal) -> Result<()> {
         kill(Pid::from_raw(i32::try_from(self.0.id())?), signal)?;
         Ok(())
     }
 
     /// Its exit code and everything it logged.
-    fn end(mut self) -> Result<(Option<i32>, String)> {
+    pub(super) fn end(mut self) -> Result<(Option<i32>, String)> {
         let mut log = String::new();
         if let Some(mut stderr) = self.0.stderr.take() {
             stderr.read_to_string(&mut log)?;

@@ -97,6 +97,25 @@ fn retry_after_a_failure_runs() -> Result<()> {
     Ok(())
 }
 
+/// What Slack says is stored with the job, whatever it is made of, and holds up no other job.
+#[test]
+fn an_error_that_is_no_text_is_stored_like_any_other() -> Result<()> {
+    let (mut stage, team, ada) = connected("app_nul_event")?;
+    let bob = stage.slack.create_user(&team, "bob");
+    let event = stage.slack.home_opened(&team, &ada)?;
+    let fault = Fault::Error("no\0text");
+    stage.slack.fail("views.publish", fault, Some(1));
+    acknowledged(&stage, &event)?;
+    let stored = "select exists (select from lockstep_internal.job where failures = 1 and last_error = 'Slack: no\u{fffd}text')";
+    stage.wait_for(stored)?;
+    let event = stage.slack.home_opened(&team, &bob.id)?;
+    acknowledged(&stage, &event)?;
+    stage.wait_for("select count(*) = 1 from lockstep_internal.job")?;
+    ensure!(stage.slack.home(&bob.id).is_some());
+    ensure!(!stage.sidecar.log().contains("no session with the queue"));
+    Ok(())
+}
+
 #[test]
 fn app_is_uninstalled_by_either_event_in_either_order() -> Result<()> {
     for (name, is_reversed) in [("app_uninstalled", false), ("app_revoked", true)] {

@@ -141,6 +141,59 @@ fn several_installations_go_on_in_one_browser() -> Result<()> {
     Ok(())
 }
 
+/// What cannot be a ticket is none, and what the database never takes is tried once.
+#[test]
+fn what_the_database_can_never_take_is_told_at_once() -> Result<()> {
+    let mut stage = Stage::set_with("app_never_stored", App::default(), &["--any-workspace"])?;
+    let base = stage.sidecar.base.clone();
+    let long = "f".repeat(1000);
+    for ticket in ["%00", "a%00b", "%F0%9F%98%80", "%27%20or%20true", &long] {
+        let reply = http().get(&format!("{base}/slack/install?ticket={ticket}"), &[])?;
+        ensure!(
+            reply.status == 400 && reply.text().contains("no longer valid"),
+            "{ticket} {}",
+            reply.text()
+        );
+    }
+    let team = stage.slack.create_workspace("Ac\0me");
+    stage.slack.create_user(&team.id, "ada");
+    assert_trouble(&begin(&stage)?.finish()?, 500, "The database refused it")?;
+    stage.client.batch_execute(
+        "create function refuse() returns trigger language plpgsql as
+           $$begin raise exception using errcode = 'check_violation'; end$$;
+         create trigger refuse before insert on lockstep_internal.slack_installation for each row execute function refuse()",
+    )?;
+    let other = stage.slack.create_workspace("Other");
+    let user = stage.slack.create_user(&other.id, "bob").id;
+    stage.slack.decide(Decision::Approve {
+        tenant: other.id,
+        user,
+    });
+    assert_trouble(&begin(&stage)?.finish()?, 500, "The database refused it")?;
+    let log = stage.sidecar.log();
+    let told = log.matches("an installation failed").count();
+    ensure!(told == 2 && !log.contains("is not stored yet"), "{log}");
+    Ok(())
+}
+
+/// A conflict of a moment is none.
+#[test]
+fn what_the_database_takes_later_is_tried_again() -> Result<()> {
+    let mut stage = Stage::set_with("app_stored_later", App::default(), &["--any-workspace"])?;
+    stage.client.batch_execute(
+        "create sequence tries;
+         grant usage on sequence tries to public;
+         create function refuse() returns trigger language plpgsql as
+           $$begin if pg_catalog.nextval('public.tries') < 3 then raise exception using errcode = 'deadlock_detected'; end if; return new; end$$;
+         create trigger refuse before insert on lockstep_internal.slack_installation for each row execute function refuse()",
+    )?;
+    let team = stage.slack.create_workspace("Acme");
+    stage.slack.create_user(&team.id, "ada");
+    let reply = begin(&stage)?.finish()?;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    Ok(())
+}
+
 #[test]
 fn alias_that_is_taken_is_told() -> Result<()> {
     let mut stage = Stage::set_with("app_alias_taken", App::default(), &[])?;

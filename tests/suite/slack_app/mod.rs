@@ -85,7 +85,7 @@ impl Sidecar {
     }
 
     /// Runs the command, which listens at that address.
-    fn of(mut serve: Command, base: String) -> Result<Self> {
+    pub(crate) fn of(mut serve: Command, base: String) -> Result<Self> {
         let mut process = serve.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let log = Arc::new(Mutex::new(String::new()));
         let stderr = process.stderr.take().context("no stderr")?;
@@ -131,6 +131,10 @@ impl Sidecar {
             sleep(Duration::from_millis(5));
         }
         Ok(())
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Peak resident memory in kB.

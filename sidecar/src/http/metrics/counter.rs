@@ -38,7 +38,7 @@ counters! {
     INTERACTIONS: "lockstep_slack_interactions_total", "action", "interactions, known ones by action",
         ["switch_on", "switch_off", "project_picker", "project_search", "notification_settings", "settings_saved", "chatops_large_step", "passed_on", "unknown"];
     INSTALLS: "lockstep_slack_installs_total", "outcome", "installations that came back from Slack",
-        ["installed", "denied", "no_state", "used", "expired", "other_browser", "ticket", "alias_taken", "unknown_workspace", "too_many", "refused", "slack_unavailable", "unavailable"];
+        ["installed", "denied", "no_state", "used", "expired", "other_browser", "ticket", "alias_taken", "unknown_workspace", "too_many", "refused", "slack_unavailable", "unavailable", "unstorable"];
     REFRESHES: "lockstep_slack_token_refreshes_total", "outcome", "tokens refreshed before they expire",
         ["done", "overtaken", "refused", "failed"];
     HOOKS: "lockstep_gitlab_hooks_total", "outcome", "webhooks of GitLab",

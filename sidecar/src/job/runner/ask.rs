@@ -20,6 +20,9 @@ impl Runner {
         if self.is_claiming || self.is_stopping || !self.may_have_more || !has_room {
             return;
         }
+        if self.claiming.until(Instant::now()).is_some() {
+            return;
+        }
         let Some(queue) = self.queue.clone() else {
             return;
         };
@@ -48,17 +51,11 @@ impl Runner {
         self.must_compare = false;
         self.is_claiming = true;
         let runner = *self.runner.borrow();
-        let done = &self.done;
-        let failed = done.failed.iter().map(|(job, _)| job);
         let known = self
             .held
             .iter()
             .chain(self.jobs.values().map(|(job, _)| job));
-        let known: Vec<i64> = known
-            .chain(&done.completed)
-            .chain(failed)
-            .map(|job| job.id)
-            .collect();
+        let known: Vec<i64> = known.chain(self.done.jobs()).map(|job| job.id).collect();
         let events = self.events.clone();
         tokio::spawn(async move {
             let released = queue.release_others(runner, &known).await;
@@ -68,7 +65,8 @@ impl Runner {
 
     /// Completes everything that has finished since the last time.
     pub(super) fn hand_in(&mut self) {
-        if self.is_handing_in || self.done.is_empty() {
+        let is_paused = self.handing_in.until(Instant::now()).is_some();
+        if self.is_handing_in || self.done.is_empty() || is_paused {
             return;
         }
         let Some(queue) = self.queue.clone() else {
@@ -76,8 +74,7 @@ impl Runner {
         };
         self.is_handing_in = true;
         let mut left = mem::take(&mut self.done);
-        self.counts[0] += left.completed.len() as u64;
-        self.counts[1] += left.failed.len() as u64;
+        self.add(left.count());
         let events = self.events.clone();
         tokio::spawn(async move {
             let error = left.hand_in(&queue).await.err();
@@ -85,19 +82,25 @@ impl Runner {
         });
     }
 
-    /// Opens another session, or gets another lease.
-    pub(super) fn lose(&mut self, reason: &str) {
-        // Somebody is already doing it.
-        if self.queue.take().is_none() {
-            return;
-        }
-        warn!(reason, "no session with the queue");
+    pub(super) fn open_again(&self) {
         let (door, events) = (Arc::clone(&self.door), self.events.clone());
         let runner = *self.runner.borrow();
         tokio::spawn(async move {
             let (queue, runner) = door.open_again(runner).await;
             let _ = events.send(Event::Opened(queue, runner));
         });
+    }
+
+    /// Completed and failed jobs, for the line at the end.
+    fn add(&mut self, [done, failed]: [u64; 2]) {
+        self.counts[0] += done;
+        self.counts[1] += failed;
+    }
+
+    /// Those that were not handed in after all.
+    pub(super) fn subtract(&mut self, [done, failed]: [u64; 2]) {
+        self.counts[0] -= done;
+        self.counts[1] -= failed;
     }
 
     pub(super) async fn give_back_held(&mut self) {
@@ -124,11 +127,18 @@ impl Runner {
         let runner = *self.runner.borrow();
         if let Some(queue) = self.queue.take() {
             let mut left = mem::take(&mut self.done);
-            self.counts[0] += left.completed.len() as u64;
-            self.counts[1] += left.failed.len() as u64;
-            let stopped = match left.hand_in(&queue).await {
-                Ok(()) => queue.stop_runner(runner).await,
-                Err(error) => Err(error),
+            left.try_refused_again();
+            self.add(left.count());
+            let handed_in = left.hand_in(&queue).await;
+            self.subtract(left.count());
+            let stopped = match handed_in {
+                Err(error) if error.needs_new_session() => Err(error),
+                handed_in => {
+                    if let Err(error) = handed_in {
+                        complain!(error, "finished jobs are not completed");
+                    }
+                    queue.stop_runner(runner).await
+                }
             };
             match stopped {
                 Ok(given_back) => {

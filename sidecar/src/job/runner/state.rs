@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::job::Workers;
 use crate::job::done::Done;
 use crate::job::failure::Failure;
+use crate::job::pause::Pause;
 use crate::job::rate::Rate;
 use crate::job::session::{self, Door};
 
@@ -46,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) poll: Duration,
     pub(crate) grace: Duration,
     pub(crate) until_empty: bool,
+    /// Whether a database that refuses the first claim, as for want of a right, ends it.
+    pub(crate) gives_up: bool,
 }
 
 pub(crate) struct Runner {
@@ -56,6 +59,7 @@ pub(crate) struct Runner {
     pub(super) poll: Duration,
     pub(super) grace: Duration,
     pub(super) until_empty: bool,
+    pub(super) gives_up: bool,
 
     /// None while the connection is lost.
     pub(super) queue: Option<Arc<Queue>>,
@@ -72,6 +76,12 @@ pub(crate) struct Runner {
     /// Also during a comparison, because newly claimed jobs would look unknown.
     pub(super) is_claiming: bool,
     pub(super) is_handing_in: bool,
+    /// After calls that the database refused.
+    pub(super) claiming: Pause,
+    pub(super) handing_in: Pause,
+    pub(super) has_claimed: bool,
+    /// Why it gave up.
+    pub(super) refused: Option<Error>,
     /// There may be unclaimed jobs.
     pub(super) may_have_more: bool,
     /// When to look without a notification: soon after the last jobs, then less and less often. There is no notification for jobs
@@ -110,6 +120,7 @@ impl Runner {
             poll: settings.poll,
             grace: settings.grace,
             until_empty: settings.until_empty,
+            gives_up: settings.gives_up,
             queue: Some(queue),
             runner,
             events,
@@ -121,6 +132,10 @@ impl Runner {
             rate: Rate::new(),
             is_claiming: false,
             is_handing_in: false,
+            claiming: Pause::default(),
+            handing_in: Pause::default(),
+            has_claimed: false,
+            refused: None,
             may_have_more: true,
             next_look: Instant::now(),
             pause: FIRST_PAUSE,

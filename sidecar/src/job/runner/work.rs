@@ -32,6 +32,10 @@ impl Runner {
             if self.is_stopping && self.has_handed_in() || self.is_out_of_jobs() {
                 break;
             }
+            if self.refused.is_some() {
+                break;
+            }
+            let next_call = self.next_call();
             let is_waiting = !self.may_have_more && !self.is_claiming;
             let next_look = self.next_look;
             let end = deadline.unwrap_or_else(|| Instant::now() + self.poll);
@@ -49,8 +53,13 @@ impl Runner {
                     self.pause = FIRST_PAUSE;
                 }
                 () = sleep_until(next_look.into()), if is_waiting => self.may_have_more = true,
-                // A lost session may live on at the server for a while, and claim jobs.
-                _ = heartbeat.tick() => self.must_compare = true,
+                // The next turn makes the call.
+                () = sleep_until(next_call.unwrap_or(next_look).into()), if next_call.is_some() => {}
+                _ = heartbeat.tick() => {
+                    // A lost session may live on at the server for a while, and claim jobs.
+                    self.must_compare = true;
+                    self.done.try_refused_again();
+                }
                 () = interrupts.next() => {
                     if mem::replace(&mut self.is_stopping, true) {
                         status = ExitCode::from(INTERRUPTED);
@@ -67,11 +76,10 @@ impl Runner {
             }
         }
         self.stop().await;
-        Ok(status)
-    }
-
-    fn has_handed_in(&self) -> bool {
-        self.running.is_empty() && self.done.is_empty() && !self.is_handing_in
+        match self.refused {
+            Some(error) => Err(error),
+            None => Ok(status),
+        }
     }
 
     fn is_out_of_jobs(&self) -> bool {
@@ -110,11 +118,11 @@ impl Runner {
         match outcome {
             Ok(()) => {
                 report::done(&job, class, took);
-                self.done.completed.push(job);
+                self.done.add(job, None);
             }
             Err(failure) => {
                 report::failed(&job, class, took, &failure);
-                self.done.failed.push_back((job, failure));
+                self.done.add(job, Some(failure));
             }
         }
     }
@@ -125,6 +133,8 @@ impl Runner {
                 self.is_claiming = false;
                 match jobs {
                     Ok(Some(jobs)) => {
+                        self.has_claimed = true;
+                        self.claiming.end();
                         debug!(jobs = jobs.len(), most, "claimed");
                         self.may_have_more |= jobs.len() == most;
                         self.pause = match jobs.is_empty() {
@@ -135,7 +145,7 @@ impl Runner {
                         self.held.extend(jobs);
                     }
                     Ok(None) => self.lose("the lease has ended"),
-                    Err(error) => self.lose(&error.report()),
+                    Err(error) => self.claim_failed(error),
                 }
             }
             Event::Compared(released) => {
@@ -143,17 +153,16 @@ impl Runner {
                 match released {
                     Ok(0) => {}
                     Ok(jobs) => info!(jobs, "gave back what it had not heard of"),
-                    Err(error) => self.lose(&error.report()),
+                    Err(error) => self.comparison_failed(&error),
                 }
             }
             Event::HandedIn { left, error } => {
                 self.is_handing_in = false;
-                self.counts[0] -= left.completed.len() as u64;
-                self.counts[1] -= left.failed.len() as u64;
-                self.done.completed.extend(left.completed);
-                self.done.failed.extend(left.failed);
-                if let Some(error) = error {
-                    self.lose(&error.report());
+                self.subtract(left.count());
+                self.done.extend(left);
+                match error {
+                    None => self.handing_in.end(),
+                    Some(error) => self.hand_in_failed(&error),
                 }
             }
             Event::Opened(queue, runner) => {

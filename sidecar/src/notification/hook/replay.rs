@@ -47,7 +47,9 @@ pub(crate) async fn replay(app: Arc<App>, stop: CancellationToken) {
 
 /// Returns false if there is nothing to do right now.
 async fn round(app: &App, spool: &Spool, held: &mut HashMap<u64, Instant>) -> bool {
-    if spool.is_away() && !is_there(app).await {
+    spool.try_disk().await;
+    let was_away = spool.is_away();
+    if was_away && !is_there(app).await {
         return false;
     }
     let now = Instant::now();
@@ -55,6 +57,9 @@ async fn round(app: &App, spool: &Spool, held: &mut HashMap<u64, Instant>) -> bo
     let waiting: HashSet<u64> = held.keys().copied().collect();
     let batch = spool.oldest(MOST, MOST_BYTES, &waiting).await;
     if batch.is_empty() {
+        if was_away {
+            spool.found_away(false);
+        }
         return false;
     }
     let until = now + PATIENCE;

@@ -29,15 +29,24 @@ pub(super) async fn take(app: &App, entry: Entry, until: Instant) -> Option<Take
             .ok();
     };
     let turn = spool.turn(entry.place);
-    if !spool.comes_first(entry.place)
-        && let Ok(Ok(taken)) = timeout_at(until, publish(app, &entry, until)).await
-    {
-        return Some(taken);
+    let mut is_away = false;
+    if !spool.comes_first(entry.place) {
+        match timeout_at(until, publish(app, &entry, until)).await {
+            Ok(Ok(taken)) => return Some(taken),
+            Ok(Err(Unpublished::Away)) | Err(_) => is_away = true,
+            Ok(Err(_)) => {}
+        }
     }
     let reason = match spool.keep(turn, &entry).await {
         Ok(()) => return Some(Taken::Spooled),
         Err(NotKept::Full) => "spool_full",
-        Err(NotKept::Failed) => "unavailable",
+        Err(NotKept::Failed) => {
+            // Nothing is left to replay, which would find out: the next ones need not wait as long.
+            if is_away {
+                spool.found_away(true);
+            }
+            "unavailable"
+        }
     };
     count(Counter::HOOKS, reason);
     None

@@ -17,6 +17,7 @@ pub(super) fn of(standing: Standing) -> Markup {
         }
         @if let Some(age) = standing.oldest { p { "The oldest has waited for " (duration(age)) "." } }
         @if standing.is_full { p.bad { "There is no room left: webhooks are refused while the database takes none." } }
+        @if standing.is_failing { p.bad { "It could not be written last time, as on a full disk: webhooks are refused while the database takes none." } }
         p.faint { "Those of the process that shows this page." }
     }
 }
