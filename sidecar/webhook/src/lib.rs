@@ -5,6 +5,7 @@
 //! what is there. What neither uses is not stored ([`trim()`], or [`kept`] while reading), and what could not be parsed later is
 //! not accepted ([`check_is_readable`]).
 
+mod change;
 mod event;
 mod field;
 mod keep;
@@ -15,6 +16,7 @@ mod readable;
 mod tests;
 mod trim;
 
+pub use change::Differs;
 pub use event::*;
 pub use field::{BadField, Field, List, Object, Text};
 pub use keep::kept;

@@ -10,6 +10,8 @@ pub struct User<'a> {
     pub id: Field<i64>,
     pub name: Text<'a>,
     pub username: Text<'a>,
+    /// A reviewer who has just been asked again.
+    pub re_requested: Field<bool>,
 }
 
 /// Where it happened.

@@ -149,7 +149,7 @@ fn mere_updates_are_not_told() -> Result<()> {
             ),
             (
                 acted("merge_request", "update", json!({"reviewers": both})),
-                "queued",
+                "action",
             ),
             (
                 acted(

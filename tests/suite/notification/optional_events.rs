@@ -93,6 +93,77 @@ fn events_without_a_switch_are_sent_where_they_are_named() -> Result<()> {
     Ok(())
 }
 
+/// GitLab lists reviewers as changed when only what they have said differs. Who is asked again has `re_requested`.
+#[test]
+fn a_change_of_lists_is_one_of_who_is_on_them() -> Result<()> {
+    let mut client = told("named_lists")?;
+    set(
+        &mut client,
+        json!({"changes": ["assignees", "labels", "milestone"]}),
+    )?;
+    let user =
+        |id: i64, state: &str| json!({"id": id, "username": format!("u{id}"), "state": state});
+    let again = |id: i64| json!({"id": id, "state": "unreviewed", "re_requested": true});
+    let changed = |name: &str, previous: Value, current: Value| {
+        let changes = json!({name: {"previous": previous, "current": current}});
+        let more = json!({"object_attributes": {"action": "update"}, "changes": changes});
+        event("merge_request", 1, more)
+    };
+    let reviewers = |previous: Value, current: Value| changed("reviewers", previous, current);
+    let (ada, bob) = (user(3, "unreviewed"), user(4, "unreviewed"));
+    let reviewed = user(3, "reviewed");
+    let label = |title: &str| json!({"id": 1, "title": title});
+    check(
+        &mut client,
+        "lists",
+        &[
+            (
+                reviewers(json!([ada]), json!([user(3, "requested_changes")])),
+                "action",
+            ),
+            (
+                reviewers(json!([ada, bob]), json!([bob, reviewed])),
+                "action",
+            ),
+            (reviewers(json!([again(3)]), json!([reviewed])), "action"),
+            (reviewers(json!([reviewed]), json!([again(3)])), "queued"),
+            (
+                reviewers(json!([bob, reviewed]), json!([again(3), bob])),
+                "queued",
+            ),
+            (reviewers(json!([ada]), json!([reviewed, bob])), "queued"),
+            (reviewers(json!([ada]), json!([])), "queued"),
+            // Another user has got the name since.
+            (
+                reviewers(json!([ada]), json!([{"id": 5, "username": "u3"}])),
+                "queued",
+            ),
+            // Nobody knows what that means: better once too often.
+            (reviewers(json!("u3"), json!("u4")), "queued"),
+            (
+                changed("assignees", json!([ada]), json!([reviewed])),
+                "action",
+            ),
+            (changed("assignees", json!([ada]), json!([bob])), "queued"),
+            (
+                changed(
+                    "labels",
+                    json!([label("a"), label("b")]),
+                    json!([label("b"), label("a")]),
+                ),
+                "action",
+            ),
+            (
+                changed("labels", json!([label("a")]), json!([label("b")])),
+                "queued",
+            ),
+            (changed("milestone_id", json!(1), json!(1)), "action"),
+            (changed("milestone_id", json!(1), json!(null)), "queued"),
+        ],
+    )?;
+    Ok(())
+}
+
 #[test]
 fn only_news_is_sent() -> Result<()> {
     let mut client = told("named_news")?;

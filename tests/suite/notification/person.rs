@@ -82,7 +82,8 @@ pub(super) fn sent(client: &mut Client, event: &Value) -> Result<Vec<String>> {
 fn those_are_mentioned_whom_it_is_for() -> Result<()> {
     let mut client = people("person_meant")?;
     let changed = |name: &str, before: &[i64], now: &[i64]| {
-        let changes = json!({"changes": {name: {"previous": users(before), "current": users(now)}, "reviewers": {}}});
+        let changes =
+            json!({"changes": {name: {"previous": users(before), "current": users(now)}}});
         by(
             6,
             "merge_request",
@@ -90,9 +91,8 @@ fn those_are_mentioned_whom_it_is_for() -> Result<()> {
             changes,
         )
     };
-    let changed_reviewers = |before: &[i64], now: &[i64]| {
-        let changes =
-            json!({"changes": {"reviewers": {"previous": users(before), "current": users(now)}}});
+    let changed_reviewers = |before: Value, now: Value| {
+        let changes = json!({"changes": {"reviewers": {"previous": before, "current": now}}});
         by(
             6,
             "merge_request",
@@ -114,11 +114,26 @@ fn those_are_mentioned_whom_it_is_for() -> Result<()> {
         let more = json!({"status": status, "environment": "production"});
         by(3, "deployment", json!({}), more)
     };
-    set(&mut client, json!({"only_broken_pipelines": false}))?;
+    set(
+        &mut client,
+        json!({"only_broken_pipelines": false, "changes": "assignees"}),
+    )?;
     for (what, event, expected) in [
         ("reviewers", opened(6, &[3, 4, 6]), "#c U3 U4"),
         ("nobody", opened(6, &[]), "#c"),
-        ("new reviewers", changed_reviewers(&[3], &[3, 4]), "#c U4"),
+        (
+            "new reviewers",
+            changed_reviewers(users(&[3]), users(&[3, 4])),
+            "#c U4",
+        ),
+        (
+            "a reviewer who is asked again",
+            changed_reviewers(
+                json!([{"id": 3, "state": "reviewed"}, {"id": 4, "state": "unreviewed"}]),
+                json!([{"id": 3, "state": "unreviewed", "re_requested": true}, {"id": 4, "state": "unreviewed", "re_requested": false}]),
+            ),
+            "#c U3",
+        ),
         (
             "new assignees",
             changed("assignees", &[4], &[3, 4]),

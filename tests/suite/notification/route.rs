@@ -310,26 +310,36 @@ fn explaining_a_pipeline_changes_nothing() -> Result<()> {
     Ok(())
 }
 
-/// A route takes confidential events only if it names them.
+/// A route takes confidential events only if it names them. An incident is one by what the event says.
 #[test]
 fn confidential_events_take_no_other_route() -> Result<()> {
     let mut client = told("route_confidential")?;
-    let issue = event(
-        "issue",
-        1,
-        json!({"object_attributes": {"action": "open", "confidential": true}}),
-    );
-    for (events, expected) in [
-        (json!(null), ["1 #r events", "#c queued"]),
-        (json!(["issue"]), ["1 #r events", "#c queued"]),
-        (json!(["confidential_issue"]), ["1 #r taken", "#r queued"]),
+    let opened =
+        |object, attributes: Value| event(object, 1, json!({"object_attributes": attributes}));
+    let issue = json!({"confidential": true});
+    let incident = json!({"confidential": true, "type": "Incident"});
+    let mut by_event_type = opened("work_item", json!({"work_item_type": "incident"}));
+    by_event_type["event_type"] = json!("confidential_work_item");
+    let taken = ["1 #r taken", "#r queued"];
+    let not = ["1 #r events", "#c queued"];
+    for (name, secret) in [
+        ("confidential_issue", opened("issue", issue.clone())),
+        ("incident", opened("issue", incident.clone())),
+        ("incident", opened("work_item", incident)),
+        ("incident", opened("incident", issue)),
+        ("incident", by_event_type),
     ] {
-        set(
-            &mut client,
-            json!({"routes": [{"channels": "#r", "events": events}]}),
-        )?;
-        assert_eq!(explained(&mut client, &issue)?, expected, "{events}");
+        let of_others = (json!(["issue"]), not);
+        for (events, expected) in [(json!(null), not), of_others, (json!([name]), taken)] {
+            let route = json!({"channels": "#r", "events": events});
+            set(&mut client, json!({"routes": [route]}))?;
+            let told = explained(&mut client, &secret)?;
+            assert_eq!(told, expected, "{events} {secret}");
+        }
     }
+    let public = opened("issue", json!({"confidential": false, "type": "Incident"}));
+    set(&mut client, json!({"routes": [{"channels": "#r"}]}))?;
+    assert_eq!(explained(&mut client, &public)?, taken);
     Ok(())
 }
 

@@ -231,3 +231,64 @@ fn confidential_events_that_are_off_go_where_an_account_says() -> Result<()> {
     }
     Ok(())
 }
+
+/// An incident may be confidential.
+#[test]
+fn incidents_go_where_an_account_says() -> Result<()> {
+    let mut client = people("manager_incidents")?;
+    let set = |user: &str, settings: &str, events: &str| {
+        format!(
+            "select * from lockstep_api.set_slack_integration_settings('A', null, 1, '{user}', {}, '{settings}', '{events}')",
+            user == "U9"
+        )
+    };
+    client.batch_execute(
+        "update integrations set confidential_issues_events = false, confidential_note_events = false, incident_events = false",
+    )?;
+    let needs = "only a linked account";
+    let common = r##"{"channels": ["#all"], "routes": [{"channels": ["#r"]}]}"##;
+    client.batch_execute(&set("U1", common, "{}"))?;
+    let on = r#"{"incident": true}"#;
+    let traps = [
+        (r##"{"event_channels": {"incident": ["#eve"]}}"##, "{}"),
+        (r##"{"event_channels": {"incident": ["#eve"]}}"##, on),
+        (
+            r##"{"routes": [{"channels": ["#eve"], "events": ["push", "incident"]}]}"##,
+            "{}",
+        ),
+        (r##"{"channels": ["#eve"]}"##, on),
+    ];
+    for (settings, events) in traps {
+        for user in ["U1", "U9"] {
+            refused(&mut client, &set(user, settings, events), "28000", needs)?;
+        }
+    }
+    client.batch_execute(&set(
+        "U3",
+        r##"{"event_channels": {"confidential_issue": ["#team"]}}"##,
+        r#"{"incident": true, "confidential_issue": true}"#,
+    ))?;
+    let traps = [
+        r##"{"channels": ["#all", "#eve"]}"##,
+        r##"{"event_channels": {"incident": ["#eve"]}}"##,
+        // Incidents go to this channel, but confidential issues do not.
+        r##"{"event_channels": {"confidential_issue": null}}"##,
+    ];
+    for settings in traps {
+        for user in ["U1", "U9"] {
+            refused(&mut client, &set(user, settings, "{}"), "28000", needs)?;
+        }
+    }
+    // A route without events is for incidents that everybody may see.
+    client.batch_execute(&set(
+        "U9",
+        r##"{"routes": [{"channels": ["#eve"]}]}"##,
+        "{}",
+    ))?;
+    client.batch_execute(&set(
+        "U9",
+        r##"{"event_channels": {"push": ["#eve"]}}"##,
+        "{}",
+    ))?;
+    Ok(())
+}

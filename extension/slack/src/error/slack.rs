@@ -140,7 +140,7 @@ errors! {
         format!(
             "only a linked account may choose where confidential events of Slack integration \"{alias}\" go"
         ),
-        "The change would send them to another channel, now, where the settings are inherited, or once they are switched on.",
+        "The change would send them, or incidents, which may be confidential, to another channel, now, where the settings are inherited, or once they are switched on.",
         "Name no channels for them, in routes neither, and switch them off, also where the settings are inherited; or link the account of a maintainer.",
     ),
     NotFlushed { rows: usize } => (

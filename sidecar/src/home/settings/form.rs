@@ -61,7 +61,7 @@ pub(super) struct Form {
 impl Form {
     /// Confidential events, beside the routes if these are not those that are stored.
     pub(super) fn needs_account(&self, stored: &Value) -> Mistake {
-        const WRONG: &str = "Confidential events would go to a new channel, now or once they are switched on. Leave them out, also of routes, or ask a maintainer with a linked GitLab account.";
+        const WRONG: &str = "Confidential events, or incidents, which may be confidential, would go to a new channel, now or once they are switched on. Leave them out, also of routes, or ask a maintainer with a linked GitLab account.";
         let mut lines = self.lines.iter();
         let changed = lines
             .find(|lines| lines.setting == ROUTES && json!(lines.typed.values) != stored[ROUTES]);

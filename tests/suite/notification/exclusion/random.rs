@@ -107,7 +107,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = (&'static str, Value)> {
             "tag_push" => json!({"ref": "refs/tags/v1"}),
             "release" => json!({"action": "create", "tag": "v1"}),
             _ => json!({
-                "labels": labels, "assignees": ids, "reviewers": [], "changes": {change: {"previous": [], "current": []}},
+                "labels": labels, "assignees": ids, "reviewers": [], "changes": {change: {"previous": [], "current": [{"id": 9, "title": "new"}]}},
                 "object_attributes": {
                     "action": action, "target_branch": branch, "author_id": 3, "draft": draft, "confidential": kind == "confidential_issue",
                 },

@@ -79,7 +79,7 @@ impl Kind {
         }
     }
 
-    /// Not everybody who can see the project may see it.
+    /// Not everybody who can see the project may see any of these.
     pub(crate) fn is_confidential(self) -> bool {
         matches!(
             self,
@@ -88,6 +88,11 @@ impl Kind {
                 | Self::GroupConfidentialMention
                 | Self::Vulnerability
         )
+    }
+
+    /// Nor some of these: the application has one switch for all incidents.
+    pub(crate) fn may_be_confidential(self) -> bool {
+        self.is_confidential() || self == Self::Incident
     }
 
     /// The column of the application's integrations that switches it. Events without one are only sent where they are named.

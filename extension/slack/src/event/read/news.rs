@@ -2,7 +2,7 @@
 
 use super::kind::Kind;
 use super::pipeline::Read;
-use lockstep_webhook::Event;
+use lockstep_webhook::{Differs, Event};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum News {
@@ -55,17 +55,18 @@ fn of_item(event: &Event) -> Read<News> {
     };
     let is_ready =
         changes.draft.previous.get() == Some(&true) && changes.draft.current.get() == Some(&false);
-    // Both are news for reviewers.
-    if changes.reviewers.is_there() || is_ready {
+    let is_asked_again = changes.reviewers.asked_again().next().is_some();
+    // All are news for reviewers. What they have said of it until now is none.
+    if changes.reviewers.differs() || is_asked_again || is_ready {
         return Ok(News::Always);
     }
     let [assignees, labels, milestone] = ON_REQUEST;
     let known = [
-        (assignees, changes.assignees.is_there()),
-        (labels, changes.labels.is_there()),
-        (milestone, changes.milestone_id.is_there()),
+        (assignees, changes.assignees.differs()),
+        (labels, changes.labels.differs()),
+        (milestone, changes.milestone_id.differs()),
     ];
-    let changed = known.into_iter().filter(|(_, is_there)| *is_there);
+    let changed = known.into_iter().filter(|(_, differs)| *differs);
     let changed: Vec<&'static str> = changed.map(|(name, _)| name).collect();
     Ok(match changed.is_empty() {
         true => News::MereUpdate,

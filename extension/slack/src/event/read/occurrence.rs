@@ -28,6 +28,8 @@ const MOST_OF_KIND: usize = 50;
 #[derive(Debug)]
 pub(crate) struct Occurrence<'a> {
     pub(crate) kind: Kind,
+    /// Not everybody who can see the project may see it.
+    pub(crate) is_confidential: bool,
     pub(crate) place: Place<'a>,
     pub(crate) author: Author<'a>,
     pub(crate) news: News,
@@ -76,9 +78,6 @@ impl<'a> Occurrence<'a> {
     }
 }
 
-/// Event types that are confidential regardless of their other fields.
-const CONFIDENTIAL: [&str; 2] = ["confidential_issue", "confidential_work_item"];
-
 fn kind(event: &Event) -> Read<Option<Kind>> {
     Ok(Some(match event.kind() {
         Some(ObjectKind::Push) => Kind::Push,
@@ -86,7 +85,7 @@ fn kind(event: &Event) -> Read<Option<Kind>> {
         Some(ObjectKind::Issue | ObjectKind::WorkItem) => kind_of_issue(event)?,
         Some(ObjectKind::Incident) => Kind::Incident,
         Some(ObjectKind::MergeRequest) => Kind::MergeRequest,
-        Some(ObjectKind::Note) => match is_confidential(event, "confidential_note")? {
+        Some(ObjectKind::Note) => match is_confidential(event)? {
             true => Kind::ConfidentialNote,
             false => Kind::Note,
         },
@@ -95,12 +94,10 @@ fn kind(event: &Event) -> Read<Option<Kind>> {
         Some(ObjectKind::Deployment) => Kind::Deployment,
         Some(ObjectKind::Alert) => Kind::Alert,
         Some(ObjectKind::Vulnerability) => Kind::Vulnerability,
-        Some(ObjectKind::GroupMention) => {
-            match is_confidential(event, "group_confidential_mention")? {
-                true => Kind::GroupConfidentialMention,
-                false => Kind::GroupMention,
-            }
-        }
+        Some(ObjectKind::GroupMention) => match is_confidential(event)? {
+            true => Kind::GroupConfidentialMention,
+            false => Kind::GroupMention,
+        },
         Some(ObjectKind::Build) => Kind::Job,
         Some(ObjectKind::Release) => Kind::Release,
         Some(ObjectKind::Milestone) => Kind::Milestone,
@@ -120,15 +117,12 @@ fn kind_of_issue(event: &Event) -> Read<Kind> {
         .iter()
         .flatten()
         .any(|kind| kind.eq_ignore_ascii_case("incident"));
-    let is_confidential = issue.confidential.at("object_attributes.confidential")? == Some(&true)
-        || event
-            .event_type
-            .at("event_type")?
-            .is_some_and(|it| CONFIDENTIAL.contains(&&**it));
-    Ok(match (is_incident, is_confidential) {
-        (true, _) => Kind::Incident,
-        (false, true) => Kind::ConfidentialIssue,
-        (false, false) => Kind::Issue,
+    Ok(match is_incident {
+        true => Kind::Incident,
+        false => match is_confidential(event)? {
+            true => Kind::ConfidentialIssue,
+            false => Kind::Issue,
+        },
     })
 }
 
@@ -146,16 +140,24 @@ fn noteables<'e, 'a>(event: &'e Event<'a>) -> [(&'e Object<Noteable<'a>>, &'stat
     ]
 }
 
-/// A note or mention that not everybody may see.
-fn is_confidential(event: &Event, event_type: &str) -> Read<bool> {
+/// Event types that are confidential regardless of their other fields.
+const CONFIDENTIAL: [&str; 4] = [
+    "confidential_issue",
+    "confidential_work_item",
+    "confidential_note",
+    "group_confidential_mention",
+];
+
+/// Something that not everybody may see, or a note, a mention or an emoji on it.
+fn is_confidential(event: &Event) -> Read<bool> {
     let mut confidential = event
         .event_type
         .at("event_type")?
-        .is_some_and(|it| it == event_type);
-    if let Some(note) = event.object_attributes.at("object_attributes")? {
+        .is_some_and(|it| CONFIDENTIAL.contains(&&**it));
+    if let Some(object) = event.object_attributes.at("object_attributes")? {
         for (field, path) in [
-            (&note.confidential, "object_attributes.confidential"),
-            (&note.internal, "object_attributes.internal"),
+            (&object.confidential, "object_attributes.confidential"),
+            (&object.internal, "object_attributes.internal"),
         ] {
             confidential |= field.at(path)? == Some(&true);
         }
@@ -186,17 +188,18 @@ fn occurrence<'a>(event: &Event<'a>, kind: Kind) -> Read<Occurrence<'a>> {
     ) {
         event.object_attributes.required("object_attributes")?;
     }
+    let is_confidential = match kind {
+        Kind::Incident | Kind::Emoji => is_confidential(event)?,
+        kind => kind.is_confidential(),
+    };
     Ok(Occurrence {
         kind,
+        is_confidential,
         place: match kind.is_of_group() || is_of_groups_milestone(event, kind)? {
             true => group(event)?,
             false => Place::Project(event.project()?),
         },
-        news: News::read(
-            event,
-            kind,
-            kind == Kind::Emoji && is_confidential(event, "")?,
-        )?,
+        news: News::read(event, kind, is_confidential)?,
         branch: branch(event, kind)?,
         labels: labels(event, kind)?,
         pipeline: match kind {

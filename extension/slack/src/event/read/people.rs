@@ -76,10 +76,10 @@ impl People {
             "update" => {
                 let changes = &event.changes;
                 for change in [&changes.reviewers, &changes.assignees] {
-                    let before: BTreeSet<i64> = ids(&change.previous).flatten().copied().collect();
-                    let now = ids(&change.current).flatten();
-                    self.users.extend(now.filter(|id| !before.contains(id)));
+                    self.add(change.added().map(|user| user.id.get()));
                 }
+                let again = changes.reviewers.asked_again();
+                self.add(again.map(|user| user.id.get()));
                 let draft = &changes.draft;
                 if draft.previous.get() == Some(&true) && draft.current.get() == Some(&false) {
                     self.add(ids(&event.reviewers));

@@ -55,7 +55,7 @@ fn failing(route: &Route, event: &Occurrence, facts: &Facts) -> Option<&'static 
     let is_child = event.pipeline.as_ref().is_some_and(|it| it.is_child);
     let is_or_any = |wanted: Option<bool>, is: Option<bool>| wanted.is_none() || wanted == is;
     let conditions: [(&'static str, bool); 12] = [
-        ("events", route.takes(event.kind)),
+        ("events", route.takes(event.kind, event.is_confidential)),
         (
             "child_pipelines",
             route.child_pipelines.unwrap_or_default() == is_child,

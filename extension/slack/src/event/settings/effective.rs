@@ -197,7 +197,7 @@ impl Settings {
         }
     }
 
-    /// Every channel that may be notified of such events.
+    /// Every channel that may be notified of such events, the confidential ones among them, too.
     pub(super) fn channels_by_any_route(&self, kind: Kind) -> impl Iterator<Item = &String> {
         self.channels_of(kind).iter().chain(self.routed(kind))
     }
@@ -208,8 +208,12 @@ impl Settings {
         own.into_iter().flatten().chain(self.routed(kind))
     }
 
+    /// A route without events takes no confidential one.
     fn routed(&self, kind: Kind) -> impl Iterator<Item = &String> {
-        let routes = self.routes.iter().filter(move |route| route.takes(kind));
+        let routes = self
+            .routes
+            .iter()
+            .filter(move |route| route.takes(kind, true));
         routes.flat_map(|route| &route.channels)
     }
 

@@ -47,11 +47,15 @@ pub(crate) struct Route {
 
 impl Route {
     /// Confidential events, and those that the application cannot switch, go only where they are named.
-    pub(crate) fn takes(&self, kind: Kind) -> bool {
+    pub(crate) fn takes(&self, kind: Kind, is_confidential: bool) -> bool {
         match self.events.is_empty() {
-            true => !kind.is_confidential() && kind.column().is_some(),
-            false => self.events.iter().any(|event| event == kind.name()),
+            true => !is_confidential && kind.column().is_some(),
+            false => self.names(kind),
         }
+    }
+
+    pub(crate) fn names(&self, kind: Kind) -> bool {
+        self.events.iter().any(|event| event == kind.name())
     }
 
     /// All conditions of a route, and its channels.

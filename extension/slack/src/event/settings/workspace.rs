@@ -87,7 +87,7 @@ fn set_slack_integration_settings(
         let tables = Tables::attached(schema)?;
         let person = (user, is_manager);
         let (found, right) = allowed(&tables, schema, (team_id, enterprise_id), row, person)?;
-        let on_before = confidential_kinds(&tables, found.integration);
+        let on_before = kinds_that_are_on(&tables, found.integration);
         if let Some(events) = events {
             switch_events(&tables, found.integration, &events.0)?;
         }
@@ -106,7 +106,7 @@ fn set_slack_integration_settings(
             }
         };
         if right != Right::Account {
-            let on_after = confidential_kinds(&tables, found.integration);
+            let on_after = kinds_that_are_on(&tables, found.integration);
             if opens(&before, &on_before, &after, &on_after) {
                 return Err(SlackError::Confidential { alias: found.alias }.into());
             }
@@ -116,15 +116,20 @@ fn set_slack_integration_settings(
     TableIterator::once((set().or_raise(),))
 }
 
-/// Whether confidential events go to another channel than before, or would do so once they are switched on.
+/// Whether confidential events go to another channel than before, or would do so once they are switched on. What goes where incidents
+/// do may be confidential, but need not be: that opens no channel for what always is.
 fn opens(before: &Settings, on_before: &[Kind], after: &Settings, on_after: &[Kind]) -> bool {
-    let channels = |settings: &Settings, on: &[Kind]| -> BTreeSet<String> {
-        let channels = on.iter();
-        let channels = channels.flat_map(|kind| settings.channels_by_any_route(*kind));
-        channels.cloned().collect()
+    let adds = |which: fn(Kind) -> bool| {
+        let channels = |settings: &Settings, on: &[Kind]| -> BTreeSet<String> {
+            let kinds = on.iter().copied().filter(|kind| which(*kind));
+            let channels = kinds.flat_map(|kind| settings.channels_by_any_route(kind));
+            channels.cloned().collect()
+        };
+        !channels(after, on_after).is_subset(&channels(before, on_before))
     };
-    let mut kinds = KINDS.into_iter().filter(|kind| kind.is_confidential());
-    !channels(after, on_after).is_subset(&channels(before, on_before))
+    let mut kinds = KINDS.into_iter().filter(|kind| kind.may_be_confidential());
+    adds(Kind::is_confidential)
+        || adds(Kind::may_be_confidential)
         || kinds.any(|kind| {
             let before: BTreeSet<&String> = before.channels_by_any_route(kind).collect();
             let mut chosen = after.channels_of_its_own(kind);
@@ -132,9 +137,9 @@ fn opens(before: &Settings, on_before: &[Kind], after: &Settings, on_after: &[Ki
         })
 }
 
-/// The confidential events that are switched on, here or where the settings may be inherited.
-fn confidential_kinds(tables: &Tables, integration: i64) -> Vec<Kind> {
-    let kinds = KINDS.into_iter().filter(|kind| kind.is_confidential());
+/// The events that may be confidential and are switched on, here or where the settings may be inherited.
+fn kinds_that_are_on(tables: &Tables, integration: i64) -> Vec<Kind> {
+    let kinds = KINDS.into_iter().filter(|kind| kind.may_be_confidential());
     let is_on = |kind: &Kind| {
         column_of(tables, *kind)
             .is_some_and(|column| is_true_with_heirs(tables, integration, &column))

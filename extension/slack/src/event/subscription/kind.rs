@@ -7,12 +7,12 @@ use crate::subscription::Subscription;
 use serde_json::Value;
 
 /// Without a choice: what GitLab has a switch for and shows to reporters. In a private project guests do not see all of it: who
-/// subscribes decides. An incident may be confidential, and its event does not say so; alerts are for developers.
+/// subscribes decides. An incident may be confidential; alerts are for developers.
 fn is_default(kind: Kind) -> bool {
     is_possible(kind)
         && kind.column().is_some()
-        && !kind.is_confidential()
-        && !matches!(kind, Kind::Incident | Kind::Alert)
+        && !kind.may_be_confidential()
+        && kind != Kind::Alert
 }
 
 /// Only projects are followed.
@@ -50,7 +50,7 @@ impl Wanted {
             });
         let routes: Vec<Route> = routes.collect();
         let is_wanted =
-            |kind: &Kind| of_events.contains(kind) || routes.iter().any(|it| it.takes(*kind));
+            |kind: &Kind| of_events.contains(kind) || routes.iter().any(|it| it.names(*kind));
         Self {
             kinds: KINDS.into_iter().filter(is_wanted).collect(),
             routes,
@@ -59,7 +59,7 @@ impl Wanted {
 
     pub(super) fn settings(self, channel: &str) -> Settings {
         let mut unrouted = self.kinds;
-        unrouted.retain(|kind| !self.routes.iter().any(|it| it.takes(*kind)));
+        unrouted.retain(|kind| !self.routes.iter().any(|it| it.names(*kind)));
         Settings::of_channel(channel, &unrouted, self.routes)
     }
 

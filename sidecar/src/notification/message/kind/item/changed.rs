@@ -1,38 +1,23 @@
 //! What changed in an issue or merge request, in words.
 
-use lockstep_webhook::{Changes, Label, List, Object, User};
+use lockstep_webhook::{Change, Changes, Differs, Label, List, User};
 
 use crate::notification::message::markup::list::named;
 
 /// The words before and after the item; None if nothing is known that has words.
 pub(super) fn words(changes: &Changes) -> Option<(String, String)> {
-    let reviewers = &changes.reviewers;
-    let asked = people(&reviewers.current, &reviewers.previous);
-    let released = people(&reviewers.previous, &reviewers.current);
-    let draft = (changes.draft.previous.get(), changes.draft.current.get());
+    if let Some(words) = of_reviewers(&changes.reviewers) {
+        return Some(words);
+    }
     let before = |before: String| Some((before, String::new()));
-    match (asked, released, draft) {
-        (Some(asked), Some(released), _) => {
-            return Some((
-                format!("asked {asked} for a review of"),
-                format!(", no longer {released}"),
-            ));
-        }
-        (Some(asked), None, _) => return before(format!("asked {asked} for a review of")),
-        (None, Some(released), _) => {
-            return before(format!("no longer asks {released} for a review of"));
-        }
-        (None, None, (_, Some(true))) => {
-            return Some(("marked".to_owned(), " as a draft".to_owned()));
-        }
-        (None, None, (Some(true), Some(false))) => {
-            return Some(("marked".to_owned(), " as ready".to_owned()));
-        }
+    match (changes.draft.previous.get(), changes.draft.current.get()) {
+        (_, Some(true)) => return Some(("marked".to_owned(), " as a draft".to_owned())),
+        (Some(true), Some(false)) => return Some(("marked".to_owned(), " as ready".to_owned())),
         _ => {}
     }
     let assignees = &changes.assignees;
-    let assigned = people(&assignees.current, &assignees.previous);
-    let unassigned = people(&assignees.previous, &assignees.current);
+    let assigned = people(assignees.added());
+    let unassigned = people(assignees.removed());
     match (assigned, unassigned) {
         (Some(assigned), Some(unassigned)) => {
             return Some((
@@ -45,8 +30,8 @@ pub(super) fn words(changes: &Changes) -> Option<(String, String)> {
         (None, None) => {}
     }
     let labels = &changes.labels;
-    let added = titles(&labels.current, &labels.previous);
-    let removed = titles(&labels.previous, &labels.current);
+    let added = titles(labels.added());
+    let removed = titles(labels.removed());
     match (added, removed) {
         (Some(added), Some(removed)) => Some((
             format!("added the label {added} to"),
@@ -54,37 +39,44 @@ pub(super) fn words(changes: &Changes) -> Option<(String, String)> {
         )),
         (Some(added), None) => before(format!("added the label {added} to")),
         (None, Some(removed)) => before(format!("removed the label {removed} from")),
-        (None, None) if changes.milestone_id.current.get().is_some() => {
-            before("set a milestone of".to_owned())
-        }
-        (None, None) if changes.milestone_id.is_there() => {
-            before("removed the milestone of".to_owned())
-        }
-        (None, None) => None,
+        (None, None) if !changes.milestone_id.differs() => None,
+        (None, None) => match changes.milestone_id.current.get() {
+            Some(_) => before("set a milestone of".to_owned()),
+            None => before("removed the milestone of".to_owned()),
+        },
     }
 }
 
-/// The users on one list and not on the other.
-fn people(these: &List<User>, those: &List<User>) -> Option<String> {
-    missing(
-        these,
-        those,
-        |user| user.username.or(&user.name),
-        |user| user.name.or(&user.username),
-    )
+/// The words if somebody is asked for a review, is asked again, or no longer is.
+fn of_reviewers(reviewers: &Change<List<User>>) -> Option<(String, String)> {
+    let asked = people(reviewers.added());
+    let again = people(reviewers.asked_again());
+    let released = people(reviewers.removed());
+    let mut after = String::new();
+    let before = match (asked, again, &released) {
+        (Some(asked), again, _) => {
+            if let Some(again) = again {
+                after = format!(", and {again} again");
+            }
+            format!("asked {asked} for a review of")
+        }
+        (None, Some(again), _) => format!("asked {again} again for a review of"),
+        (None, None, Some(released)) => {
+            let before = format!("no longer asks {released} for a review of");
+            return Some((before, after));
+        }
+        (None, None, None) => return None,
+    };
+    if let Some(released) = released {
+        after += &format!(", no longer {released}");
+    }
+    Some((before, after))
 }
 
-fn titles(these: &List<Label>, those: &List<Label>) -> Option<String> {
-    missing(these, those, |label| &label.title, |label| &label.title)
+fn people<'e, 'a: 'e>(users: impl Iterator<Item = &'e User<'a>>) -> Option<String> {
+    named("", users.map(|user| user.name.or(&user.username)))
 }
 
-fn missing<'e, T>(
-    these: &'e List<T>,
-    those: &'e List<T>,
-    key: impl Fn(&'e T) -> &'e str,
-    shown: impl Fn(&'e T) -> &'e str,
-) -> Option<String> {
-    let known: Vec<&str> = those.iter().map(|it: &'e Object<T>| key(it)).collect();
-    let missing = these.iter().filter(|it| !known.contains(&key(it)));
-    named("", missing.map(|it| shown(it)))
+fn titles<'e, 'a: 'e>(labels: impl Iterator<Item = &'e Label<'a>>) -> Option<String> {
+    named("", labels.map(|label| &**label.title))
 }
