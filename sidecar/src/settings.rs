@@ -1,7 +1,12 @@
 //! Settings shared by several rooms, and messages about invalid ones.
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fmt;
 
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Command};
 use secrecy::SecretString;
 use url::{Host, Url};
 
@@ -61,14 +66,60 @@ impl fmt::Display for Problem {
     }
 }
 
-/// For the command line: a separate parser whose errors cannot quote the text. Trailing newlines and surrounding spaces are
-/// removed.
-pub(crate) fn secret(text: &str) -> Result<SecretString, String> {
+/// For the command line: a parser of its own, whose errors do not quote the text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SecretParser;
+
+impl TypedValueParser for SecretParser {
+    type Value = SecretString;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<SecretString, clap::Error> {
+        let read = value.to_str().ok_or("it is no UTF-8").and_then(secret);
+        read.map_err(|problem| {
+            let name = argument.map(ToString::to_string).unwrap_or_default();
+            let told = format!("the value of {name} is not valid: {problem}\n");
+            clap::Error::raw(ErrorKind::ValueValidation, told).with_cmd(command)
+        })
+    }
+}
+
+/// Trailing newlines and surrounding spaces are removed, and the mark with which some editors begin a file.
+fn secret(text: &str) -> Result<SecretString, &'static str> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let trimmed = text.trim();
+    if trimmed.contains(char::is_control) {
+        return Err(
+            "it has several lines, or other control characters: a secret is one line of text",
+        );
+    }
     if trimmed.len() < text.len() && !trimmed.is_empty() {
         tell("note: a secret has blanks or ends of lines around it, which do not count");
     }
     Ok(SecretString::from(trimmed))
+}
+
+/// The ids of a list, without blanks; what is no id of that kind is wrong.
+pub(crate) fn slack_ids(
+    list: &[String],
+    first: [char; 2],
+    wrong: &mut Vec<String>,
+) -> HashSet<String> {
+    let is_id = |id: &str| {
+        id.starts_with(first)
+            && id
+                .chars()
+                .all(|it| it.is_ascii_uppercase() || it.is_ascii_digit())
+    };
+    let ids = list.iter().map(|id| id.trim());
+    let ids: HashSet<String> = ids.filter(|id| !id.is_empty()).map(str::to_owned).collect();
+    wrong.extend(ids.iter().filter(|id| !is_id(id)).cloned());
+    wrong.sort();
+    ids
 }
 
 /// The address at which Slack and browsers reach this program: Slack sends secrets there, and browsers keep an installation's
@@ -157,9 +208,25 @@ mod tests {
 
     #[test]
     fn blanks_around_a_secret_do_not_count() {
-        for (text, is) in [("a b\n", "a b"), (" \ta", "a"), ("\n", ""), ("", "")] {
+        for (text, is) in [
+            ("a b\n", "a b"),
+            (" \ta", "a"),
+            ("\n", ""),
+            ("", ""),
+            ("\u{feff}a\r\n", "a"),
+            ("\u{feff}", ""),
+        ] {
             let read = secret(text).map(|secret| secret.expose_secret().to_owned());
             assert_eq!(read.as_deref(), Ok(is), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_line_is_no_secret_and_is_not_quoted() {
+        for text in ["a\nb", "a\r\nb\n", "a\0b", "\0", "a\tb", "a\u{85}b"] {
+            let refused = secret(text).map(drop);
+            let is_told = refused.is_err_and(|it| it.contains("one line") && !it.contains(text));
+            assert!(is_told, "{text:?}");
         }
     }
 }

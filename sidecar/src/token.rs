@@ -4,12 +4,11 @@
 use std::fmt;
 
 use clap::Args;
-use clap::builder::ValueParser;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::settings::{Problem, secret};
+use crate::settings::{Problem, SecretParser};
 
 const KEY_LENGTH: usize = 32;
 const NONCE_LENGTH: usize = 12;
@@ -19,11 +18,11 @@ const NONCE_LENGTH: usize = 12;
 #[command(next_help_heading = "Token keys")]
 pub(crate) struct TokenKeyArguments {
     /// The key for tokens in the database: GitLab's db_key_base, or any text whose first 32 bytes are random
-    #[arg(long, value_name = "KEY", env = "LOCKSTEP_TOKEN_KEY", hide_env_values = true, value_parser = ValueParser::new(secret))]
+    #[arg(long, value_name = "KEY", env = "LOCKSTEP_TOKEN_KEY", hide_env_values = true, value_parser = SecretParser)]
     pub(crate) token_key: Option<SecretString>,
 
     /// A previous key, until `rekey` has been run; may be given several times, in the environment variable separated by commas
-    #[arg(long = "previous-token-key", value_name = "KEY", env = "LOCKSTEP_PREVIOUS_TOKEN_KEYS", hide_env_values = true, value_delimiter = ',', value_parser = ValueParser::new(secret))]
+    #[arg(long = "previous-token-key", value_name = "KEY", env = "LOCKSTEP_PREVIOUS_TOKEN_KEYS", hide_env_values = true, value_delimiter = ',', value_parser = SecretParser)]
     pub(crate) previous_token_keys: Vec<SecretString>,
 }
 

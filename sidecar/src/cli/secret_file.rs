@@ -48,7 +48,8 @@ fn with(
                 "cannot read {file}, named by {name}_FILE: {error}\n"
             ))
         })?;
-        // A file ends with a newline that does not belong to the secret.
+        // A file ends with a newline that does not belong to the secret, and may begin with the mark of an editor.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let text = text.trim().to_owned();
         command = command.mut_arg(id, |argument| {
             argument.default_value(text).hide_default_value(true)
@@ -151,6 +152,10 @@ mod tests {
                 .0,
             None
         );
+        fs::write(&path, "\u{feff}s3cret\r\n")?;
+        let marked = read(&[("LOCKSTEP_TEST_KEY_FILE", path.clone().into_os_string())]);
+        let (key, _) = marked.map_err(std::io::Error::other)?;
+        assert_eq!(key.as_deref(), Some("s3cret"));
         fs::remove_file(&path)?;
         let missing = read(&[("LOCKSTEP_TEST_KEY_FILE", path.into_os_string())]).map(drop);
         assert!(missing.is_err_and(|error| error.to_string().contains("LOCKSTEP_TEST_KEY_FILE")));

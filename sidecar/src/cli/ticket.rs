@@ -34,7 +34,7 @@ pub(crate) struct Ticket {
     project: String,
 
     /// What the project is called in slash commands; its path, if not given
-    #[arg(long)]
+    #[arg(long, value_parser = alias)]
     alias: Option<String>,
 
     /// Hours for which the link works
@@ -51,6 +51,14 @@ pub(crate) struct Ticket {
 
     #[command(flatten)]
     connection: Connection,
+}
+
+/// In a command the alias is one word.
+fn alias(text: &str) -> Result<String, String> {
+    match text.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+        true => Err("it has a blank, and a command takes its first word alone".to_owned()),
+        false => Ok(text.to_owned()),
+    }
 }
 
 pub(crate) async fn run(arguments: &Ticket) -> Result<ExitCode, Error> {

@@ -20,7 +20,7 @@ use tracing::debug;
 
 use crate::error::Error;
 use crate::outage::Outage;
-use crate::settings::secret;
+use crate::settings::SecretParser;
 use crate::tls;
 
 use libpq::CONNECT_TIMEOUT;
@@ -45,7 +45,7 @@ pub(crate) use connection_help;
 #[command(next_help_heading = "Database")]
 pub(crate) struct Connection {
     /// The database, as a URL or as keywords; may contain a password, which is never shown
-    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true, value_parser = secret)]
+    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true, value_parser = SecretParser)]
     pub(crate) database_url: Option<SecretString>,
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use crate::settings::Problem;
+use crate::settings::{Problem, slack_ids};
 
 /// Which workspaces may install the app without the link of a project; those that have it may always renew it
 #[derive(Args, Debug)]
@@ -33,23 +33,13 @@ pub(crate) enum Allowed {
 
 impl Allowed {
     pub(crate) fn new(arguments: &Installers, problems: &mut Vec<Problem>) -> Self {
-        let ids = arguments.workspaces.iter().map(|id| id.trim());
-        let ids: HashSet<String> = ids.filter(|id| !id.is_empty()).map(str::to_owned).collect();
-        let is_id = |id: &String| {
-            id.starts_with(['T', 'E'])
-                && id
-                    .chars()
-                    .all(|it| it.is_ascii_uppercase() || it.is_ascii_digit())
-        };
-        let mut wrong: Vec<&String> = ids.iter().filter(|id| !is_id(id)).collect();
-        wrong.sort();
-        for id in wrong {
-            problems.push(Problem {
-                setting: "--workspace (LOCKSTEP_WORKSPACES)",
-                wrong: format!("has {id:?}, which is no id of a workspace"),
-                hint: "it begins with T, or with E for an organization, as in the address of Slack in a browser: app.slack.com/client/T0123ABCD",
-            });
-        }
+        let mut wrong = Vec::new();
+        let ids = slack_ids(&arguments.workspaces, ['T', 'E'], &mut wrong);
+        problems.extend(wrong.into_iter().map(|id| Problem {
+            setting: "--workspace (LOCKSTEP_WORKSPACES)",
+            wrong: format!("has {id:?}, which is no id of a workspace"),
+            hint: "it begins with T, or with E for an organization, as in the address of Slack in a browser: app.slack.com/client/T0123ABCD",
+        }));
         match arguments.any_workspace {
             true => Self::Any,
             false => Self::These(ids),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::Args;
-use clap::builder::{BoolishValueParser, ValueParser};
+use clap::builder::BoolishValueParser;
 use secrecy::SecretString;
 
 use crate::chatops::Chatops;
@@ -11,7 +11,7 @@ use crate::connection::Connection;
 use crate::install::Installers;
 use crate::notification::Hooks;
 use crate::pass_through::GitLab;
-use crate::settings::secret;
+use crate::settings::SecretParser;
 use crate::spool::SpoolArguments;
 use crate::token::TokenKeyArguments;
 
@@ -89,7 +89,7 @@ pub(crate) struct Serve {
     pub(crate) slack_url: String,
 
     /// A password, with any user name, for the page that shows which workspaces have the app; without it nobody can see that
-    #[arg(long, value_name = "PASSWORD", env = "LOCKSTEP_VIEWER_PASSWORD", hide_env_values = true, value_parser = ValueParser::new(secret))]
+    #[arg(long, value_name = "PASSWORD", env = "LOCKSTEP_VIEWER_PASSWORD", hide_env_values = true, value_parser = SecretParser)]
     pub(crate) viewer_password: Option<SecretString>,
 
     /// The proxy in front sets X-Forwarded-For, and the last address there is the client's: wrong passwords are then counted per
@@ -182,10 +182,10 @@ pub(crate) struct SlackApp {
     pub(crate) slack_client_id: Option<String>,
 
     /// The app's client secret
-    #[arg(long, value_name = "SECRET", env = "SLACK_CLIENT_SECRET", hide_env_values = true, value_parser = ValueParser::new(secret))]
+    #[arg(long, value_name = "SECRET", env = "SLACK_CLIENT_SECRET", hide_env_values = true, value_parser = SecretParser)]
     pub(crate) slack_client_secret: Option<SecretString>,
 
     /// The secret that Slack signs its requests with
-    #[arg(long, value_name = "SECRET", env = "SLACK_SIGNING_SECRET", hide_env_values = true, value_parser = ValueParser::new(secret))]
+    #[arg(long, value_name = "SECRET", env = "SLACK_SIGNING_SECRET", hide_env_values = true, value_parser = SecretParser)]
     pub(crate) slack_signing_secret: Option<SecretString>,
 }

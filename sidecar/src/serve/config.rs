@@ -14,7 +14,7 @@ use crate::connection::{Address, HELLO};
 use crate::install::Allowed;
 use crate::notification::HookSecrets;
 use crate::pass_through;
-use crate::settings::{Problem, PublicUrl, SHORTEST_PASSWORD, scopes, web_address};
+use crate::settings::{Problem, PublicUrl, SHORTEST_PASSWORD, scopes, slack_ids, web_address};
 use crate::slack::{Credentials, SigningSecret};
 use crate::spool;
 use crate::token::TokenKeys;
@@ -93,6 +93,7 @@ impl Config {
         }
         let token_keys = TokenKeys::configured(&arguments.keys, &mut problems);
         let allowed = Allowed::new(&arguments.installers, &mut problems);
+        let managers = managers(&arguments.managers, &mut problems);
         let hook_secrets = HookSecrets::configured(&arguments.hooks, &mut problems);
         let pass_through = pass_through::Settings::new(
             &arguments.gitlab,
@@ -167,7 +168,7 @@ impl Config {
             spool: spool::Settings::new(&arguments.spool),
             viewer_password,
             forwarded_for: arguments.forwarded_for,
-            managers: Arc::new(arguments.managers.iter().cloned().collect()),
+            managers: Arc::new(managers),
             chatops: Arc::new(chatops),
             address: address.through_pooler(arguments.pooler).within(HELLO),
             sessions: arguments.sessions.into(),
@@ -180,6 +181,18 @@ impl Config {
             drain_delay: Duration::from_secs(arguments.drain_delay),
         })
     }
+}
+
+/// Ids of users; a name would never match one.
+fn managers(list: &[String], problems: &mut Vec<Problem>) -> HashSet<String> {
+    let mut wrong = Vec::new();
+    let ids = slack_ids(list, ['U', 'W'], &mut wrong);
+    problems.extend(wrong.into_iter().map(|id| Problem {
+        setting: "--manager (LOCKSTEP_MANAGERS)",
+        wrong: format!("has {id:?}, which is no id of a user"),
+        hint: "it begins with U or W; in Slack it is in the menu of the user's profile: Copy member ID",
+    }));
+    ids
 }
 
 fn is_blank(text: &str) -> bool {

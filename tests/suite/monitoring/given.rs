@@ -1,6 +1,6 @@
-//! Output that goes nowhere.
+//! What commands are given and can never work, and output that goes nowhere.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -20,6 +20,65 @@ fn sidecar(name: &str) -> Result<Command> {
     let mut command = command(name, NOWHERE, &slack);
     command.arg("--public-url=https://slack.example");
     Ok(command)
+}
+
+/// `check` against nothing, with a file for the signing secret.
+fn with_secret(text: &[u8]) -> Result<String> {
+    let path = std::env::temp_dir().join(format!("lockstep-given-{}", std::process::id()));
+    fs::write(&path, text)?;
+    let mut check = sidecar("check")?;
+    check
+        .env_remove("SLACK_SIGNING_SECRET")
+        .env("SLACK_SIGNING_SECRET_FILE", &path);
+    let output = check.output()?;
+    fs::remove_file(&path)?;
+    Ok(said(&output))
+}
+
+#[test]
+fn a_secret_that_can_be_none_is_refused_and_not_quoted() -> Result<()> {
+    let secret = "0123456789abcdef0123456789abcdef";
+    for text in [format!("{secret}\n"), format!("\u{feff}{secret}\r\n")] {
+        let said = with_secret(text.as_bytes())?;
+        ensure!(said.contains("ok: the settings"), "{text:?} {said}");
+    }
+    for more in ["\nfedcba\n", "\0", "\u{7}x", "\r\n\r\nx"] {
+        let said = with_secret(format!("{secret}{more}").as_bytes())?;
+        ensure!(
+            said.contains("a secret is one line of text") && !said.contains(secret),
+            "{more:?} {said}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn names_where_ids_belong_are_refused() -> Result<()> {
+    for (managers, is_right) in [
+        ("U1,W2", true),
+        (" U1 ,", true),
+        ("ada", false),
+        ("U1,@ada", false),
+        ("T1", false),
+        ("U1 U2", false),
+    ] {
+        let output = sidecar("check")?
+            .env("LOCKSTEP_MANAGERS", managers)
+            .output()?;
+        let said = said(&output);
+        let is_refused = said.contains("wrong: --manager (LOCKSTEP_MANAGERS) has ");
+        ensure!(is_refused != is_right, "{managers:?} {said}");
+    }
+    for alias in ["a b", " ab", "ab\n", "a\tb", "a\u{a0}b"] {
+        let mut ticket = sidecar("ticket")?;
+        let output = ticket.args(["--project", "1", "--alias", alias]).output()?;
+        ensure!(
+            output.status.code() == Some(2) && said(&output).contains("--alias"),
+            "{alias:?} {}",
+            said(&output)
+        );
+    }
+    Ok(())
 }
 
 /// Whoever keeps the output must know that it is not all there; whoever has read enough need not.

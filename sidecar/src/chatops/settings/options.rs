@@ -1,10 +1,9 @@
 //! The options of chatops.
 
 use clap::Args;
-use clap::builder::ValueParser;
 use secrecy::SecretString;
 
-use crate::settings::secret;
+use crate::settings::SecretParser;
 
 /// The slash command.
 pub(crate) const COMMAND: &str = "/chatops";
@@ -15,7 +14,7 @@ pub(crate) const COMMAND: &str = "/chatops";
 pub(crate) struct Chatops {
     /// An environment and its database, as staging=postgres://...: dev, ops, pre, staging, staging-ref or production. May be
     /// given several times; in the environment variable one per line. Its role must be a member of lockstep_chatops there
-    #[arg(long = "environment", value_name = "NAME=URL", env = "LOCKSTEP_ENVIRONMENTS", hide_env_values = true, value_delimiter = '\n', value_parser = ValueParser::new(secret))]
+    #[arg(long = "environment", value_name = "NAME=URL", env = "LOCKSTEP_ENVIRONMENTS", hide_env_values = true, value_delimiter = '\n', value_parser = SecretParser)]
     pub(crate) environments: Vec<SecretString>,
 
     /// The workspace of the users and channels below that are given as bare ids, as U0123: an id is only unique within a
