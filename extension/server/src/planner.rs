@@ -125,7 +125,7 @@ pub(crate) fn set_for_now(settings: &[(&CStr, &CStr)]) -> i32 {
 pub(crate) fn set(settings: &[(&CStr, &CStr)]) {
     // SAFETY: names and values are NUL-terminated and outlive the calls; GUC_ACTION_SAVE ties them to the level.
     unsafe {
-        for (name, value) in settings {
+        for (name, value) in settings.iter().filter(|(name, value)| !is_set(name, value)) {
             pg_sys::set_config_option(
                 name.as_ptr(),
                 value.as_ptr(),
@@ -136,6 +136,18 @@ pub(crate) fn set(settings: &[(&CStr, &CStr)]) {
                 0,
                 false,
             );
+        }
+    }
+}
+
+/// Whether one of those that are set with each statement has that value already: to set it again takes longer than many a statement.
+fn is_set(name: &CStr, value: &CStr) -> bool {
+    // SAFETY: reads settings; the path is a string at all times.
+    unsafe {
+        match name.to_bytes() {
+            b"search_path" => CStr::from_ptr(pg_sys::namespace_search_path) == value,
+            b"jit" => value == c"off" && !pg_sys::jit_enabled,
+            _ => false,
         }
     }
 }

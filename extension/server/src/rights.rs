@@ -56,7 +56,7 @@ impl Rights {
             let current = CStr::from_ptr(pg_sys::namespace_search_path);
             (pg_sys::GetUserId() != self.role, current)
         };
-        if (is_other || current == PINNED) && current != self.path.as_c_str() {
+        if is_other || current == PINNED {
             set(&[(c"search_path", &self.path)]);
         }
     }
