@@ -4,9 +4,10 @@
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::cluster::Cluster;
 use lockstep_tests::host::{self, Layout};
-use postgres::{Client, SimpleQueryMessage};
+use postgres::Client;
 use serde_json::{Value, json};
 
+use crate::job::pages as pages_of;
 use crate::notification::publish::{event, switch};
 use crate::slack::{MANAGERS, ROWS};
 
@@ -255,18 +256,7 @@ fn pages(client: &mut Client) -> Result<Vec<i64>> {
     let mut pages = Vec::new();
     for (name, call) in calls() {
         let mut transaction = client.transaction()?;
-        let explain = format!("explain (analyze, buffers, format json) {call}");
-        let lines = transaction.simple_query(&explain).context(name)?;
-        let text: String = lines
-            .iter()
-            .filter_map(|line| match line {
-                SimpleQueryMessage::Row(row) => row.get(0),
-                _ => None,
-            })
-            .collect();
-        let plan: Value = serde_json::from_str(&text)?;
-        let read = |key: &str| plan[0]["Plan"][key].as_i64().unwrap_or_default();
-        pages.push(read("Shared Hit Blocks") + read("Shared Read Blocks"));
+        pages.push(pages_of(&mut transaction, &call).context(name)?);
     }
     Ok(pages)
 }

@@ -16,7 +16,7 @@ mod unique;
 mod wake;
 
 pub(crate) use network::noise;
-pub(crate) use pages::fewest_pages;
+pub(crate) use pages::{fewest_pages, pages};
 
 use anyhow::{Result, ensure};
 use postgres::Client;

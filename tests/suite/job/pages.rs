@@ -1,11 +1,11 @@
 //! The pages that statements read.
 
 use anyhow::Result;
-use postgres::{Client, SimpleQueryMessage};
+use postgres::{Client, GenericClient, SimpleQueryMessage};
 use serde_json::Value;
 
 /// The pages that a statement reads; what it does stays done.
-pub(super) fn pages(client: &mut Client, statement: &str) -> Result<i64> {
+pub(crate) fn pages(client: &mut impl GenericClient, statement: &str) -> Result<i64> {
     let lines = client.simple_query(&format!(
         "explain (analyze, buffers, format json) {statement}"
     ))?;
