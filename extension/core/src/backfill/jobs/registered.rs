@@ -279,7 +279,7 @@ fn under<R>(settings: &Settings, work: impl FnOnce() -> R) -> R {
         .iter()
         .map(|(name, value)| match name.as_str() {
             // Otherwise temporary tables and views of the session that runs it would be found first.
-            "search_path" if !value.contains("pg_temp") => {
+            "search_path" if !value.split(',').any(|schema| schema.trim() == "pg_temp") => {
                 (text(name), text(&format!("{value}, pg_temp")))
             }
             _ => (text(name), text(value)),

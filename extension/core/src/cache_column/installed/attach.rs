@@ -3,7 +3,7 @@
 use super::builtin::{BUILTINS, Builtin, SOURCES, TARGET, find_source};
 use super::drift::wrong_today;
 use super::install::{add, clear, remove, switch_trigger, update};
-use super::repair::{Mended, mend, move_to, would_mend};
+use super::repair::{Mended, keep_names, mend, move_to, would_mend};
 use super::state::holder_of;
 use crate::cache_column::defined::{Definition, installed_on};
 use crate::error::{Result, ServerError};
@@ -205,8 +205,8 @@ fn attach_one(
                 true => present.clone(),
                 false => present.named_as(target, source),
             };
-            if !is_dry_run && named.has_other_names(present) {
-                update(&named)?;
+            if !is_dry_run && !is_elsewhere {
+                keep_names(present, target, source)?;
             }
             let present = &named;
             let is_old = present.matches != wanted.matches && present.clone().resolve().is_err();

@@ -29,12 +29,8 @@ pub(super) fn mend(definition: &Definition) -> Result<Mended> {
     let words = state.words();
     match state {
         State::Active => {
-            // By these it is found again once others have got the names that the tables had.
             let [target, source] = [definition.target, definition.source].map(Relation::describe);
-            let named = definition.named_as(&target?, &source?);
-            if named.has_other_names(definition) {
-                update(&named)?;
-            }
+            keep_names(definition, &target?, &source?)?;
             Ok(Mended::NothingToDo)
         }
         State::Unfit(why) => Ok(Mended::Unfit(why)),
@@ -57,6 +53,19 @@ pub(super) fn mend(definition: &Definition) -> Result<Mended> {
             };
             Ok(Mended::Done(format!("{words}{repair}")))
         }
+    }
+}
+
+/// Writes the names that both tables have now, so that others which have got the former ones since do not count.
+pub(super) fn keep_names(
+    definition: &Definition,
+    target: &Relation,
+    source: &Relation,
+) -> Result<()> {
+    let named = definition.named_as(target, source);
+    match named.has_other_names(definition) {
+        true => update(&named),
+        false => Ok(()),
     }
 }
 
