@@ -88,8 +88,15 @@ impl Scene {
         self.stage.caller.post(COMMANDS, FORM, body.as_bytes())
     }
 
-    /// The ephemeral answer to a command.
+    /// The ephemeral answer to a command, immediate or late.
     fn told(&self, text: &str) -> Result<String> {
+        let answer = self.answer(text)?;
+        ensure!(answer["response_type"] == "ephemeral", "{answer}");
+        Ok(answer["text"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// The immediate ephemeral answer to a command.
+    fn told_at_once(&self, text: &str) -> Result<String> {
         self.stage.say(&self.origin(), text)
     }
 
@@ -101,7 +108,7 @@ impl Scene {
         let said = reply.json()?;
         if !said["text"]
             .as_str()
-            .is_some_and(|text| text.contains("takes longer"))
+            .is_some_and(|text| text.starts_with(":hourglass_flowing_sand:"))
         {
             return Ok(said);
         }

@@ -39,7 +39,7 @@ fn help_comes_at_once_and_gitlabs_later() -> Result<()> {
     scene
         .gitlab
         .fail(&[Fault::Slow(Duration::from_millis(2_900))], false);
-    let said = scene.told("help")?;
+    let said = scene.told_at_once("help")?;
     ensure!(
         said.starts_with("*Commands*") && said.contains("takes longer"),
         "{said}"
@@ -102,7 +102,7 @@ fn hanging_gitlab_keeps_nobody_else_waiting() -> Result<()> {
         let all_came = scene.gitlab.wait_for_requests(64, PATIENCE);
         ensure!(all_came, "{}", scene.gitlab.received().len());
         for _ in 0..20 {
-            let said = scene.told("group/one status")?;
+            let said = scene.told_at_once("group/one status")?;
             ensure!(said.contains("group/one"), "{said}");
         }
         let told = waiting.into_iter().map(|waiting| {
@@ -130,7 +130,7 @@ fn answer_comes_though_it_stops() -> Result<()> {
     scene
         .gitlab
         .fail(&[Fault::Slow(Duration::from_millis(4_000))], false);
-    let said = scene.told("group/one issue show 1")?;
+    let said = scene.told_at_once("group/one issue show 1")?;
     ensure!(said.contains("takes longer"), "{said}");
     scene.stage.sidecar.signal(Signal::SIGTERM)?;
     scene.stage.sidecar.wait_for_log("stopping")?;
