@@ -13,6 +13,7 @@ create table lockstep_internal.cache_column_definition (
   origin text not null default 'add_cache_column'
     constraint cache_column_definition_origin_check check (origin in ('attach', 'add_cache_column')),
   disabled_triggers name[] not null default '{}',
+  always_triggers name[] not null default '{}',
   target_name name[] not null default '{}',
   source_name name[] not null default '{}',
   partitions regclass[] not null default '{}',
@@ -24,6 +25,8 @@ comment on table lockstep_internal.cache_column_definition is
 comment on column lockstep_internal.cache_column_definition.match is 'source columns and the constant each must equal';
 comment on column lockstep_internal.cache_column_definition.disabled_triggers is
   'triggers of the application that attach disabled, enabled again by detach and drop extension';
+comment on column lockstep_internal.cache_column_definition.always_triggers is
+  'those of them that were enabled always, as they will be again';
 comment on column lockstep_internal.cache_column_definition.target_name is
   'schema and name of the target when it was last looked at: another table that has them now has taken its place';
 comment on column lockstep_internal.cache_column_definition.source_name is 'the same of the source';

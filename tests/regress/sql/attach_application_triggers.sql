@@ -68,5 +68,19 @@ drop trigger trigger_has_external_wiki_on_insert on integrations;
 select * from lockstep.detach('app');
 table triggers;
 
+-- Each gets back the state that it had. One that fires for replicas only writes nothing here, and is left alone.
+alter table integrations enable always trigger trigger_has_external_wiki_on_delete;
+alter table integrations enable replica trigger trigger_has_external_wiki_on_update;
+select * from lockstep.attach('app', disable_application_triggers => true);
+table triggers;
+select * from lockstep.detach('app');
+table triggers;
+
+-- One that is renamed meanwhile is not found; detach says what may be it.
+select status from lockstep.attach('app', disable_application_triggers => true);
+alter trigger trigger_has_external_wiki_on_delete on integrations rename to has_external_wiki_on_delete;
+select * from lockstep.detach('app');
+select tgname, tgenabled from pg_trigger where tgrelid = 'app.integrations'::regclass and not tgisinternal order by tgname collate "C";
+
 set client_min_messages = warning;
 drop schema app cascade;

@@ -276,6 +276,7 @@ fn trigger(entry: &Entry) -> Option<InstalledTrigger> {
         name: entry.name(c"tgname"),
         enabled,
         fires: matches!(state, 'O' | 'A'),
+        fires_always: state == 'A',
         kind,
         function: own_function(Oid::from(entry.oid(c"tgfoid"))),
         arguments: arguments(entry.get(c"tgargs").unwrap_or_default()),

@@ -23,7 +23,7 @@ pub use column::{Column, IntegerWidth};
 pub use described::reading_once;
 pub use known::Known;
 pub use named::tables_named;
-pub use relation::{Part, Reference, Relation, check_schema};
+pub use relation::{InstalledTrigger, Part, Reference, Relation, check_schema};
 pub use scope::{Scope, are_read_at_once, locks};
 pub use text::{NOW, differ, qualified};
 pub use trigger::{HostTrigger, create_trigger, install_triggers, remove_triggers};

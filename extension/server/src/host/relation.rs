@@ -80,6 +80,8 @@ pub struct InstalledTrigger {
     pub enabled: bool,
     /// It fires for what the application writes.
     pub fires: bool,
+    /// It fires under session_replication_role = replica as well.
+    pub fires_always: bool,
     /// When it fires, as in pg_trigger.tgtype.
     pub kind: u32,
     /// The name of its function, if it is one of ours.

@@ -87,6 +87,7 @@ impl Definition {
             fire_always: false,
             origin: String::new(),
             disabled_triggers: Vec::new(),
+            always_triggers: Vec::new(),
             target_name: Vec::new(),
             source_name: Vec::new(),
             partitions: Vec::new(),

@@ -2,7 +2,7 @@
 
 use super::condition::{Condition, conditions};
 use crate::error::{CacheColumnError, Result, ServerError};
-use lockstep_server::host::{Column, Reference, Relation};
+use lockstep_server::host::{Column, InstalledTrigger, Reference, Relation};
 use lockstep_server::kept;
 use lockstep_server::{Answer, Statement, View, as_ourselves, connected, datum, with_catalog_path};
 use pgrx::pg_sys::{self, Oid};
@@ -23,6 +23,8 @@ pub(crate) struct Definition {
     pub(crate) fire_always: bool,
     pub(crate) origin: String,
     pub(crate) disabled_triggers: Vec<String>,
+    /// Those of them that fired under session_replication_role = replica as well.
+    pub(crate) always_triggers: Vec<String>,
     /// Schema and name of target and source when they were last checked: another table may have these names now.
     pub(crate) target_name: Vec<String>,
     pub(crate) source_name: Vec<String>,
@@ -35,8 +37,8 @@ fn query(condition: &str) -> Statement {
     Statement::new(
         &format!(
             "select d.id, d.target_table::oid, d.target_column::text, d.source_table::oid, d.key_column::text, d.match::text,
-                    d.guard, d.fire_always, d.origin, d.disabled_triggers::text[], d.target_name::text[], d.source_name::text[],
-                    d.partitions::oid[]
+                    d.guard, d.fire_always, d.origin, d.disabled_triggers::text[], d.always_triggers::text[],
+                    d.target_name::text[], d.source_name::text[], d.partitions::oid[]
                from lockstep_internal.cache_column_definition d where {condition} order by d.id"
         ),
         &[pg_sys::TEXTOID],
@@ -63,6 +65,18 @@ impl Definition {
             target_name: target.names().into(),
             source_name: source.names().into(),
             ..self.clone()
+        }
+    }
+
+    /// `attach` disables a trigger of the application. It gets back the state that it has now.
+    pub(crate) fn will_give_back(&mut self, trigger: &InstalledTrigger) {
+        let name = &trigger.name;
+        for list in [&mut self.disabled_triggers, &mut self.always_triggers] {
+            list.retain(|other| other != name);
+        }
+        self.disabled_triggers.push(name.clone());
+        if trigger.fires_always {
+            self.always_triggers.push(name.clone());
         }
     }
 
@@ -121,7 +135,7 @@ impl Definition {
         let text = |column| row.get::<String>(column).unwrap_or_default();
         let texts = |column| row.get::<Vec<String>>(column).unwrap_or_default();
         let is = |column| row.get(column).unwrap_or(false);
-        let partitions = row.get::<Vec<Oid>>(13).unwrap_or_default();
+        let partitions = row.get::<Vec<Oid>>(14).unwrap_or_default();
         let mut partitions: Vec<u32> = partitions.into_iter().map(Oid::to_u32).collect();
         partitions.sort_unstable();
         Ok(Self {
@@ -135,8 +149,9 @@ impl Definition {
             fire_always: is(8),
             origin: text(9),
             disabled_triggers: texts(10),
-            target_name: texts(11),
-            source_name: texts(12),
+            always_triggers: texts(11),
+            target_name: texts(12),
+            source_name: texts(13),
             partitions,
         })
     }

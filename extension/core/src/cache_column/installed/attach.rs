@@ -7,7 +7,7 @@ use super::repair::{Mended, keep_names, mend, move_to, would_mend};
 use super::state::holder_of;
 use crate::cache_column::defined::{Definition, installed_on};
 use crate::error::{Result, ServerError};
-use lockstep_server::host::{Answer, Relation, Scope, check_is_owner, locks};
+use lockstep_server::host::{Answer, InstalledTrigger, Relation, Scope, check_is_owner, locks};
 use lockstep_server::{Statement, connected, current_user, datum, with_catalog_path};
 use pgrx::pg_sys;
 use pgrx::spi::quote_literal;
@@ -272,11 +272,9 @@ fn attach_one(
     if may_disable {
         detail.push_str(&format!("; disabled {}", rivals.join(", ")));
         if let Some(mut definition) = Definition::of_column(target.oid, builtin.column)? {
-            for rival in rivals {
-                switch_trigger(source, &rival, "disable")?;
-                if !definition.disabled_triggers.contains(&rival) {
-                    definition.disabled_triggers.push(rival);
-                }
+            for rival in rivals.iter().filter_map(|name| source.trigger(name)) {
+                switch_trigger(source, &rival.name, "disable")?;
+                definition.will_give_back(rival);
             }
             update(&definition)?;
         }
@@ -319,12 +317,16 @@ fn tables_with_triggers(schema: &str) -> Result<Vec<u32>> {
     serde_json::from_str(&text.unwrap_or_default()).map_err(ServerError::catalog)
 }
 
-/// The application triggers that write the column, enabled or not: they are named after it.
-fn application_triggers(source: &Relation, column: &str, enabled: bool) -> Vec<String> {
+/// The application triggers that write the column: those that fire, or those that are disabled. They are named after it.
+fn application_triggers(source: &Relation, column: &str, fires: bool) -> Vec<String> {
     let prefix = format!("trigger_{column}");
+    let is_one = |trigger: &&InstalledTrigger| match fires {
+        true => trigger.fires,
+        false => !trigger.enabled,
+    };
     let rivals = source
         .triggers()
         .iter()
-        .filter(|trigger| trigger.enabled == enabled && trigger.name.starts_with(&prefix));
+        .filter(|trigger| is_one(trigger) && trigger.name.starts_with(&prefix));
     rivals.map(|trigger| trigger.name.clone()).collect()
 }

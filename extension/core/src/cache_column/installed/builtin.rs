@@ -88,6 +88,7 @@ impl Builtin {
             fire_always: false,
             origin: "attach".to_owned(),
             disabled_triggers: Vec::new(),
+            always_triggers: Vec::new(),
             target_name: target.names().into(),
             source_name: source.names().into(),
             partitions: Vec::new(),

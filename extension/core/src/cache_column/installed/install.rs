@@ -46,6 +46,7 @@ fn add_cache_column(
         fire_always: required(fire_always, "fire_always"),
         origin: "add_cache_column".to_owned(),
         disabled_triggers: Vec::new(),
+        always_triggers: Vec::new(),
         target_name: Vec::new(),
         source_name: Vec::new(),
         partitions: Vec::new(),
@@ -278,12 +279,51 @@ pub(super) fn give_back_by(
         .filter(|name| source.trigger(name).is_some_and(|trigger| !trigger.enabled));
     let disabled: Vec<String> = disabled.cloned().collect();
     for name in &disabled {
-        change(&source.rights(), &switching(&source, name, "enable"))?;
+        let action = match definition.always_triggers.contains(name) {
+            true => "enable always",
+            false => "enable",
+        };
+        change(&source.rights(), &switching(&source, name, action))?;
     }
+    notice_renamed(definition, &source);
     Ok(disabled)
 }
 
-/// `action` is enable or disable.
+/// A trigger that is not there under its name any more was dropped, or renamed and is still disabled.
+fn notice_renamed(definition: &Definition, source: &Relation) {
+    let is_gone = |name: &&String| source.trigger(name).is_none();
+    let gone: Vec<&str> = definition
+        .disabled_triggers
+        .iter()
+        .filter(is_gone)
+        .map(String::as_str)
+        .collect();
+    let others = source
+        .triggers()
+        .iter()
+        .filter(|it| !it.enabled && !definition.disabled_triggers.contains(&it.name));
+    let others: Vec<&str> = others.map(|it| it.name.as_str()).collect();
+    if gone.is_empty() || others.is_empty() {
+        return;
+    }
+    let table = source.qualified_name();
+    notice(
+        format!(
+            "triggers of table \"{table}\" that lockstep.attach disabled are not there any more: {}",
+            gone.join(", ")
+        ),
+        format!(
+            "These are disabled, and may be the same under other names: {}.",
+            others.join(", ")
+        ),
+        format!(
+            "To enable one of them: alter table {table} enable trigger {}.",
+            quote_identifier(others[0])
+        ),
+    );
+}
+
+/// `action` is `enable`, `enable always` or `disable`.
 pub(super) fn switch_trigger(table: &Relation, trigger: &str, action: &str) -> Result<()> {
     change(&table.rights(), &switching(table, trigger, action))
 }
@@ -300,19 +340,22 @@ fn table_name(table: u32) -> String {
 
 const INSERT: &str = "
 insert into lockstep_internal.cache_column_definition
-  (target_table, target_column, source_table, key_column, match, guard, fire_always, origin, disabled_triggers,
+  (target_table, target_column, source_table, key_column, match, guard, fire_always, origin, disabled_triggers, always_triggers,
    target_name, source_name, partitions)
 select (d->>'target')::oid::regclass, d->>'target_column', (d->>'source')::oid::regclass, d->>'key_column', d->'match',
-       (d->>'guard')::boolean, (d->>'fire_always')::boolean, d->>'origin', n.disabled_triggers, n.target_name, n.source_name, n.partitions
+       (d->>'guard')::boolean, (d->>'fire_always')::boolean, d->>'origin', n.disabled_triggers, n.always_triggers,
+       n.target_name, n.source_name, n.partitions
   from (select $1::jsonb) as given (d)
-  cross join lateral jsonb_to_record(d) as n (disabled_triggers name[], target_name name[], source_name name[], partitions oid[])
+  cross join lateral jsonb_to_record(d)
+       as n (disabled_triggers name[], always_triggers name[], target_name name[], source_name name[], partitions oid[])
 returning id::bigint";
 
 const UPDATE: &str = "
 update lockstep_internal.cache_column_definition as c
-   set disabled_triggers = n.disabled_triggers, target_name = n.target_name, source_name = n.source_name, partitions = n.partitions
+   set disabled_triggers = n.disabled_triggers, always_triggers = n.always_triggers,
+       target_name = n.target_name, source_name = n.source_name, partitions = n.partitions
   from jsonb_to_record($1::jsonb)
-       as n (id integer, disabled_triggers name[], target_name name[], source_name name[], partitions oid[])
+       as n (id integer, disabled_triggers name[], always_triggers name[], target_name name[], source_name name[], partitions oid[])
  where c.id = n.id
 returning c.id::bigint";
 

@@ -169,11 +169,14 @@ pub(super) fn move_to(
     }
     // The application triggers stay disabled on a table that keeps its definition, and on one that was restored in its place.
     let is_same = source.oid == definition.source || Relation::describe(definition.source).is_err();
-    moved.disabled_triggers = match is_same && !has_one {
-        true => definition.disabled_triggers.clone(),
+    (moved.disabled_triggers, moved.always_triggers) = match is_same && !has_one {
+        true => (
+            definition.disabled_triggers.clone(),
+            definition.always_triggers.clone(),
+        ),
         false => {
             give_back(definition)?;
-            Vec::new()
+            Default::default()
         }
     };
     let (target, source) = (target.qualified_name(), source.qualified_name());
