@@ -87,7 +87,8 @@ impl Queue {
                 id: row.try_get(0)?,
                 runner,
                 worker: row.try_get(1)?,
-                args: row.try_get(2)?,
+                // A worker refuses null, so a job that cannot be read fails, and keeps no other from being claimed.
+                args: row.try_get(2).unwrap_or_default(),
                 attempt: row.try_get(3)?,
             })
         };

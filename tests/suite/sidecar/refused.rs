@@ -98,6 +98,21 @@ fn a_job_that_cannot_be_completed_holds_up_no_other() -> Result<()> {
     Ok(())
 }
 
+/// jsonb has numbers that no double holds. Whoever may enqueue must not stop the others' jobs with one.
+#[test]
+fn a_job_that_cannot_be_read_fails_alone() -> Result<()> {
+    let name = "work_unreadable";
+    let mut client = with_integration(name)?;
+    enqueue(&mut client, "ProjectServiceWorker", "[1, {\"n\": 1e400}]")?;
+    enqueue(&mut client, "ProjectServiceWorker", PUSH)?;
+    let log = work(name, &[])?;
+    ensure!(log.contains("[integration id, data]"), "{log}");
+    let left = "select array_agg(id::text || ' failed ' || failures) from lockstep_internal.job";
+    let left: Vec<String> = client.query_one(left, &[])?.get(0);
+    assert_eq!(left, ["1 failed 1"], "{log}");
+    Ok(())
+}
+
 /// A right that is missing for a while delays jobs, and ends neither the session nor the program.
 #[test]
 fn a_call_that_is_refused_for_a_while_is_made_again() -> Result<()> {
