@@ -51,6 +51,7 @@ fn remove_old() -> Result<u64> {
         .map(|text| OwnStatement::new(text, &[pg_sys::INT8OID]).run(&most));
     let removed = runs.sum::<Result<u64>>()?;
     job::forget_places_of_nobody()?;
+    job::correct_schedules()?;
     Ok(removed + job::forget_uses_of_unlimited(MOST_ROWS as i64)?)
 }
 

@@ -89,6 +89,7 @@ select lockstep.set_feature('standard', false, 'flags');
 select flag('standard'), flag('standard', 'User:1');
 select lockstep.remove_feature('standard', 'flags');
 select flag('standard');
+-- Whoever changes it for one changes it for nobody else.
 select lockstep.enable_feature_for('standard', 'User:1', 'flags');
 select flag('standard'), flag('standard', 'User:1');
 select lockstep.remove_feature('standard', 'flags');

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::database::cluster;
 use crate::delivery::claim::{claim, numbers, text};
 use crate::notification::inheritance::GROUPS;
-use crate::notification::publish::{event, told};
+use crate::notification::publish::{event, outcome, told};
 use crate::service_account::number;
 
 /// An integration of group 20 sends to #c; #f of F follows project 30 of that group, and project 31.
@@ -23,8 +23,6 @@ fn world(name: &str) -> Result<Client> {
     let mut client = told(name)?;
     client.batch_execute(GROUPS)?;
     client.batch_execute(WORLD)?;
-    // GitLab has its tables from the start.
-    let mut client = cluster()?.connect(name)?;
     for project in [30, 31, 30] {
         let push = event("push", project, json!({"ref": "refs/heads/main"}));
         client.execute(
@@ -65,6 +63,22 @@ fn what_waits_for_a_quiet_project_is_not_sent() -> Result<()> {
         let failures = "select (lockstep.status_report() -> 'failures')::text";
         assert_eq!(text(&mut client, failures)?, "[]", "{reason}");
     }
+    Ok(())
+}
+
+/// A session that has looked before the table was there, as where GitLab's schema is loaded last, sees it from its creation on.
+#[test]
+fn a_table_that_is_created_later_counts() -> Result<()> {
+    let name = "delivery_quiet_later";
+    let mut client = told(name)?;
+    let push = event("push", 1, json!({"ref": "refs/heads/main"}));
+    assert_eq!(outcome(&mut client, &push)?, "queued");
+    cluster()?.connect(name)?.batch_execute(
+        "create table application_settings as select 1::bigint as id, true as silent_mode_enabled",
+    )?;
+    assert_eq!(outcome(&mut client, &push)?, "silent_mode");
+    assert_eq!(claim(&mut client, 10)?.len(), 0);
+    assert_eq!(text(&mut client, FATES)?, "1 failed silent_mode");
     Ok(())
 }
 

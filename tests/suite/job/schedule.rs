@@ -79,7 +79,50 @@ fn times_are_those_of_the_clock_on_the_wall() -> Result<()> {
             "2026-10-25 00:00+00",
             "10-25 00:30, 10-25 01:00, 10-25 01:30",
         ),
-        // Half an hour.
+        // Lists and ranges as well: none of their times is lost, and none counts twice.
+        (
+            "15,45 2 * * *",
+            "Europe/Berlin",
+            "2026-03-28 22:00+00",
+            "03-29 01:00, 03-30 00:15, 03-30 00:45",
+        ),
+        (
+            "30 2,14 * * *",
+            "America/New_York",
+            "2026-03-07 22:00+00",
+            "03-08 07:00, 03-08 18:30, 03-09 06:30",
+        ),
+        (
+            "0 0,12 * * *",
+            "Africa/Cairo",
+            "2026-04-23 11:00+00",
+            "04-23 22:00, 04-24 09:00, 04-24 21:00",
+        ),
+        (
+            "0,30 2 * * SUN",
+            "Europe/Berlin",
+            "2026-03-27 00:00+00",
+            "03-29 01:00, 04-05 00:00, 04-05 00:30",
+        ),
+        (
+            "30 2,14 * * *",
+            "Europe/Berlin",
+            "2026-10-24 20:00+00",
+            "10-25 00:30, 10-25 13:30, 10-26 01:30",
+        ),
+        (
+            "0 1-4 * * *",
+            "Europe/Berlin",
+            "2026-10-24 22:00+00",
+            "10-24 23:00, 10-25 00:00, 10-25 02:00",
+        ),
+        // Half an hour, which the clock skips on Lord Howe Island.
+        (
+            "10,40 2 * * *",
+            "Australia/Lord_Howe",
+            "2026-10-03 00:00+00",
+            "10-03 15:30, 10-03 15:40, 10-04 15:10",
+        ),
         (
             "15 3 * * *",
             "Asia/Kolkata",
@@ -273,6 +316,29 @@ fn a_schedule_that_is_set_again_keeps_its_time() -> Result<()> {
     assert_eq!(state(&mut client)?, "0 f t");
     client.batch_execute(&set("@weekly"))?;
     assert_eq!(state(&mut client)?, "0 t t");
+    Ok(())
+}
+
+/// What was scheduled while a clock was ahead is due when the clock that is right says so.
+#[test]
+fn a_clock_that_was_ahead_delays_no_schedule() -> Result<()> {
+    let mut client = queue("schedule_ahead")?;
+    let set = "select lockstep.schedule_job('s', '*/5 * * * *', 'A')";
+    let ahead = "update lockstep_internal.job_schedule set next_at = date_trunc('hour', now()) + interval '30 days'";
+    let is_soon =
+        "select (next_at < now() + interval '6 minutes')::int::bigint from lockstep.job_schedules";
+    for heal in [set, "select lockstep.sweep()"] {
+        client.batch_execute(set)?;
+        client.batch_execute(ahead)?;
+        client.batch_execute(heal)?;
+        assert_eq!(number(&mut client, is_soon)?, 1, "{heal}");
+    }
+    // A time that is far away by itself stays.
+    client.batch_execute("select lockstep.schedule_job('s', '0 0 29 2 *', 'A')")?;
+    let at = "select extract(epoch from next_at)::bigint from lockstep.job_schedules";
+    let before = number(&mut client, at)?;
+    client.batch_execute("select lockstep.sweep()")?;
+    assert_eq!(number(&mut client, at)?, before);
     Ok(())
 }
 

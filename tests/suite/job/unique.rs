@@ -65,6 +65,62 @@ fn a_key_is_given_up_for_good() -> Result<()> {
     Ok(())
 }
 
+/// One that was given back before it started has its key again, unless another has it by now.
+#[test]
+fn what_is_given_back_is_enough_for_the_next() -> Result<()> {
+    let mut client = queue("unique_given_back")?;
+    for back in [
+        "release_jobs($1, array[$2::bigint])",
+        "release_other_jobs($1, array[-$2::bigint])",
+        "stop_runner($1 + 0 * $2::bigint)",
+    ] {
+        for more in ["", ", deduplicate => 'replace'"] {
+            let runner = runner(&mut client)?;
+            let first = enqueue(&mut client, "1", "")?;
+            assert_eq!(claim(&mut client, runner, 1)?, [first]);
+            client.execute(&format!("select lockstep.{back}"), &[&runner, &first])?;
+            assert_eq!(enqueue(&mut client, "2", more)?, first, "{back}");
+            client.batch_execute("delete from lockstep_internal.job")?;
+        }
+    }
+    // Of two with one key, one has it.
+    let runner = runner(&mut client)?;
+    let both: Vec<i64> = (0..2)
+        .map(|_| {
+            let job = enqueue(&mut client, "1", "")?;
+            assert_eq!(claim(&mut client, runner, 1)?, [job]);
+            Ok(job)
+        })
+        .collect::<Result<_>>()?;
+    client.execute("select lockstep.release_jobs($1, $2)", &[&runner, &both])?;
+    assert_eq!(enqueue(&mut client, "2", "")?, both[0]);
+    Ok(())
+}
+
+/// Whoever enqueues a job with the key, and has not committed, holds nobody up.
+#[test]
+fn a_key_that_somebody_is_taking_is_left_to_them() -> Result<()> {
+    let name = "unique_being_taken";
+    let mut client = queue(name)?;
+    let runner = runner(&mut client)?;
+    let first = enqueue(&mut client, "1", "")?;
+    assert_eq!(claim(&mut client, runner, 1)?, [first]);
+    let mut other = cluster()?.connect(name)?;
+    other.batch_execute("begin")?;
+    let second = enqueue(&mut other, "2", "")?;
+    client.execute(
+        "select lockstep.release_jobs($1, array[$2::bigint])",
+        &[&runner, &first],
+    )?;
+    other.batch_execute("commit")?;
+    assert_eq!(
+        show(&mut client)?,
+        format!("{first} waiting 1, {second} waiting 2")
+    );
+    assert_eq!(enqueue(&mut client, "3", "")?, second);
+    Ok(())
+}
+
 #[test]
 fn a_key_can_be_kept_until_the_job_has_ended() -> Result<()> {
     let mut client = queue("unique_executed")?;

@@ -32,6 +32,7 @@ mod repeated;
 pub(crate) mod restart;
 mod review_reminders;
 mod route;
+mod route_about;
 mod secret;
 mod settings;
 mod settings_turns;

@@ -72,6 +72,60 @@ fn direct_messages_wait_for_the_end_of_quiet_hours() -> Result<()> {
     Ok(())
 }
 
+/// Whoever corrects them waits for the new ones.
+#[test]
+fn changed_quiet_hours_count_for_what_waits() -> Result<()> {
+    let mut client = people("person_changed")?;
+    let around = "jsonb_build_object('time_zone', 'UTC', 'from', to_char(now() at time zone 'UTC' - interval '2 hours', 'HH24:MI'))";
+    let hours = |until: &str| {
+        format!(
+            "select {around} || jsonb_build_object('until', to_char(now() at time zone 'UTC' + interval '{until}', 'HH24:MI'))"
+        )
+    };
+    for (until, left) in [("3 hours", 3), ("1 hour", 1), ("-1 hour", 0)] {
+        client.batch_execute("delete from lockstep_internal.slack_person")?;
+        client.batch_execute("delete from lockstep_internal.slack_delivery")?;
+        let first = json_of(&mut client, &hours("2 hours"))?;
+        choose(
+            &mut client,
+            "U3",
+            &json!({"direct_messages": true, "quiet_hours": first}),
+        )?;
+        publish(&mut client, &opened(6, &[3]))?;
+        let other = json_of(&mut client, &hours(until))?;
+        choose(&mut client, "U3", &json!({"quiet_hours": other}))?;
+        let waits = "select round(extract(epoch from max(not_before) - now()) / 3600)::bigint from lockstep_internal.slack_delivery";
+        assert_eq!(
+            crate::service_account::number(&mut client, waits)?,
+            left,
+            "{until}"
+        );
+    }
+    Ok(())
+}
+
+/// A clock that was ahead mutes nobody.
+#[test]
+fn what_was_written_ahead_of_time_is_not_held() -> Result<()> {
+    let mut client = people("person_ahead")?;
+    let quiet = json!({"from": "00:00", "until": "00:00", "time_zone": "UTC"});
+    choose(
+        &mut client,
+        "U3",
+        &json!({"direct_messages": true, "quiet_hours": quiet}),
+    )?;
+    publish(&mut client, &opened(6, &[3]))?;
+    let claimed = "select count(*) from lockstep_api.claim_deliveries(10, '1 minute', 1000) where channel = 'U3'";
+    assert_eq!(crate::service_account::number(&mut client, claimed)?, 0);
+    client.batch_execute(
+        "update lockstep_internal.slack_delivery set created_at = created_at + interval '2 days', not_before = not_before + interval '2 days'
+          where not_before is not null;
+         update lockstep_internal.slack_channel set paced_at = now() + interval '2 days', not_before = not_before + interval '2 days' where channel = 'U3'",
+    )?;
+    assert_eq!(crate::service_account::number(&mut client, claimed)?, 1);
+    Ok(())
+}
+
 /// What has waited is sent if its reader still may see it and still wants it; what waits behind it is not held up.
 #[test]
 fn access_is_checked_again_after_quiet_hours() -> Result<()> {

@@ -29,7 +29,7 @@ fn labeled(mut event: Value, titles: &[&str]) -> Value {
 }
 
 /// One row for each route and one for the integration: the route, its channels, the outcome.
-fn explained(client: &mut Client, event: &Value) -> Result<Vec<String>> {
+pub(super) fn explained(client: &mut Client, event: &Value) -> Result<Vec<String>> {
     let rows = client.query(
         "select concat_ws(' ', route, nullif(array_to_string(channels, ','), ''), outcome) from lockstep.explain_event($1::text::jsonb)",
         &[&event.to_string()],

@@ -81,7 +81,7 @@ pub(super) fn set_for(
     for group in groups {
         check_name(group)?;
     }
-    let change = Change::begin(name, schema)?;
+    let change = Change::for_some(name, schema)?;
     let mut still_on = Vec::new();
     for actor in actors {
         match enabled {
@@ -109,7 +109,7 @@ pub(super) fn set_opt_out(
     for actor in actors {
         check_actor(actor)?;
     }
-    let change = Change::begin(name, schema)?;
+    let change = Change::for_some(name, schema)?;
     actors.iter().try_for_each(|actor| match is_opted_out {
         true => opt_out(&change, actor),
         false => remove_opt_out(&change, actor),
@@ -168,7 +168,7 @@ fn with_actor(
     let schema = required(schema, "schema");
     let run = || {
         check_actor(actor)?;
-        work(&Change::begin(name, schema)?, actor)
+        work(&Change::for_some(name, schema)?, actor)
     };
     run().or_raise();
 }
@@ -249,7 +249,7 @@ fn with_group(
     let schema = required(schema, "schema");
     let run = || -> Result<()> {
         check_name(group)?;
-        let change = Change::begin(name, schema)?;
+        let change = Change::for_some(name, schema)?;
         work(&change, group)
     };
     run().or_raise();

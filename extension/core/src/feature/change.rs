@@ -21,8 +21,13 @@ pub(super) struct Change<'a> {
 }
 
 impl<'a> Change<'a> {
+    /// Begins a change for some. A flag that is on by default stays on for the others.
+    pub(super) fn for_some(name: &'a str, schema: &str) -> Result<Self> {
+        Self::begin(name, schema, true)
+    }
+
     /// Creates the flag's row if it is missing, and locks it.
-    pub(super) fn begin(name: &'a str, schema: &str) -> Result<Self> {
+    fn begin(name: &'a str, schema: &str, keeps_default: bool) -> Result<Self> {
         check_name(name)?;
         let mut change = Self::of(name, schema, "insert")?;
         let is_new = change.run(|tables| &tables.create, &[]) > 0;
@@ -31,6 +36,11 @@ impl<'a> Change<'a> {
         }
         change.run(|tables| &tables.lock, &[]);
         change.gates = Gates::read(name, Some(&change.tables), View::Newest)?;
+        // With a row it has no default any more: whoever changes it for some must not change it for everybody.
+        if is_new && change.gates.default_enabled && keeps_default {
+            change.open("boolean", "true");
+            change.gates.boolean = true;
+        }
         Ok(change)
     }
 
@@ -94,7 +104,7 @@ fn set_feature(name: Option<&str>, enabled: Option<bool>, schema: Option<&str>) 
 }
 
 pub(super) fn set(name: &str, enabled: bool, schema: &str) -> Result<()> {
-    let change = Change::begin(name, schema)?;
+    let change = Change::begin(name, schema, false)?;
     // If nothing changes, nothing is written or audited, so the time since when it is on stays right.
     if enabled && change.gates.boolean && change.gates.rows == 1 {
         return Ok(());
@@ -134,7 +144,7 @@ pub(super) fn set_percentage(name: &str, percentage: &str, of: &str, schema: &st
         _ => return Err(FeatureError::PercentageOf { of: of.to_owned() }.into()),
     };
     let value = percentage_text(percentage)?;
-    let change = Change::begin(name, schema)?;
+    let change = Change::for_some(name, schema)?;
     change.refuse_if_fully_on("Turn it off first: that clears it, and what is set then counts.")?;
     change.run(|tables| &tables.clear_gate, &[gate]);
     change.open(gate, value);

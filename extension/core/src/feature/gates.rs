@@ -222,6 +222,21 @@ fn percentage(value: Option<&str>) -> f64 {
             end += 1 + fraction;
         }
     }
+    // Ruby writes small numbers as 1.0e-05.
+    if value.contains('.')
+        && text
+            .get(end..)
+            .is_some_and(|rest| rest.starts_with(['e', 'E']))
+    {
+        let signs = text
+            .get(end + 1..)
+            .unwrap_or_default()
+            .starts_with(['-', '+']);
+        let exponent = digits(end + 1 + usize::from(signs));
+        if exponent > 0 {
+            end += 1 + usize::from(signs) + exponent;
+        }
+    }
     text.get(..end)
         .and_then(|number| number.parse().ok())
         .unwrap_or_default()

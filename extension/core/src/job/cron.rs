@@ -3,8 +3,9 @@
 use crate::error::{JobError, OrRaise, Result, required};
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::{SignedDuration, Timestamp};
 use pgrx::prelude::*;
 
 /// As long as any sensible one.
@@ -20,6 +21,8 @@ pub(super) struct Times {
     cron: Cron,
     zone: TimeZone,
     text: String,
+    /// Hours and minutes are named: the others follow the clock.
+    are_fixed: bool,
 }
 
 impl Times {
@@ -43,7 +46,9 @@ impl Times {
         let zone = TimeZone::get(time_zone).map_err(|_| JobError::TimeZone {
             time_zone: time_zone.chars().take(50).collect(),
         })?;
+        let mut fields = cron.split_whitespace().take(2);
         Ok(Self {
+            are_fixed: fields.all(|field| !field.contains(['*', '@'])),
             cron: parsed,
             zone,
             text: cron.to_owned(),
@@ -57,12 +62,49 @@ impl Times {
             cron: self.text.clone(),
         };
         let time = Timestamp::from_microsecond(micros).map_err(|_| never())?;
-        let next = self
-            .cron
-            .find_next_occurrence(&time.to_zoned(self.zone.clone()), false)
-            .map_err(|_| never())?;
-        let micros = next.timestamp().as_microsecond() - MICROS_FROM_1970;
+        let next = match self.are_fixed {
+            true => self.next_on_the_wall(time),
+            false => {
+                let zoned = time.to_zoned(self.zone.clone());
+                let next = self.cron.find_next_occurrence(&zoned, false);
+                next.ok().map(|next| next.timestamp())
+            }
+        };
+        let micros = next.ok_or_else(never)?.as_microsecond() - MICROS_FROM_1970;
         Ok(TimestampWithTimeZone::try_from(micros).map_err(|_| never())?)
+    }
+
+    /// Looked for as if the clock on the wall never jumped: croner would lose a time that it skips, and count one twice that it shows
+    /// twice.
+    fn next_on_the_wall(&self, time: Timestamp) -> Option<Timestamp> {
+        let mut wall = time.to_zoned(self.zone.clone()).datetime();
+        loop {
+            let from = wall.to_zoned(TimeZone::UTC).ok()?;
+            wall = self
+                .cron
+                .find_next_occurrence(&from, false)
+                .ok()?
+                .datetime();
+            let moment = self.moment(wall)?;
+            if moment > time {
+                return Some(moment);
+            }
+        }
+    }
+
+    /// When the clock shows it first, or right after it has skipped it.
+    fn moment(&self, wall: DateTime) -> Option<Timestamp> {
+        let ambiguous = self.zone.to_ambiguous_zoned(wall);
+        match ambiguous.offset() {
+            AmbiguousOffset::Gap { before, .. } => {
+                // As the clock had run on, so that the jump lies before it, or at it.
+                let behind = before.to_timestamp(wall).ok()?;
+                let behind = behind.checked_add(SignedDuration::from_nanos(1)).ok()?;
+                let jump = self.zone.preceding(behind).next()?;
+                Some(jump.timestamp())
+            }
+            _ => Some(ambiguous.compatible().ok()?.timestamp()),
+        }
     }
 }
 

@@ -1,14 +1,14 @@
 //! Jobs that failed for good, and jobs that nobody wants any more.
 
+use super::key::each_if_free;
 use super::limit::Freed;
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::home::JOBS;
 use lockstep_server::kept;
 use lockstep_server::waking::wake;
-use lockstep_server::{OwnStatement, attempt_catching, datum, keys_argument};
+use lockstep_server::{OwnStatement, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use std::panic::AssertUnwindSafe;
 
 /// How many dead jobs one statement retries.
 const AT_ONCE: usize = 1_000;
@@ -141,22 +141,9 @@ fn dead(worker: &str) -> Result<Vec<i64>> {
     Ok(dead)
 }
 
-/// Retries these dead jobs, in order; returns how many. Another session may be enqueuing a job with the unique key of one, which
-/// shows only when it commits: then that one stays dead, and the others are retried.
+/// Retries these dead jobs, in order, but not those whose unique key another job has; returns how many.
 fn retry_some(jobs: &[i64]) -> Result<u64> {
-    let retry = || STATEMENTS.with(|statements| statements.retry_some.run(&[keys_argument(jobs)]));
-    let retried = attempt_catching(
-        |code| code == PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
-        AssertUnwindSafe(retry),
-    );
-    match (retried, jobs.len()) {
-        (Ok(retried), _) => retried,
-        (Err(_), 0 | 1) => Ok(0),
-        (Err(_), count) => {
-            let (first, second) = jobs.split_at(count / 2);
-            Ok(retry_some(first)? + retry_some(second)?)
-        }
-    }
+    STATEMENTS.with(|statements| each_if_free(jobs, &statements.retry_some))
 }
 
 /// An unknown name is most likely a typo.

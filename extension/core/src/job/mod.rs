@@ -7,6 +7,7 @@ mod claim;
 mod cron;
 mod dead;
 mod enqueue;
+mod key;
 mod limit;
 mod outcome;
 mod rename;
@@ -16,6 +17,7 @@ mod waiting;
 mod worker;
 
 pub(crate) use limit::forget_uses_of_unlimited;
+pub(crate) use schedule::correct_schedules;
 pub(crate) use waiting::{forget_places, forget_places_of_nobody};
 
 /// A runner that claims more at once keeps them from others.

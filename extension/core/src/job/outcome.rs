@@ -1,5 +1,6 @@
 //! Job outcomes. A runner can only report those of jobs it still holds.
 
+use super::key::take_again;
 use super::limit::Freed;
 use super::runner;
 use crate::error::{JobError, OrRaise, Result, required};
@@ -29,19 +30,21 @@ kept! {
         complete: OwnStatement::by_index(
             "delete from lockstep_internal.job where id = any ($2) and runner = $1
              returning id, worker, concurrency_key,
-                    (select exists (select from lockstep_internal.worker_limit)) and exists (select from lockstep_internal.worker_limit l where l.name = worker)",
+                    (select exists (select from lockstep_internal.worker_limit)) and exists (select from lockstep_internal.worker_limit l where l.name = worker),
+                    false",
             &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
             &["id", "name"],
         ),
         give_back: OwnStatement::by_index(
             "update lockstep_internal.job set runner = null, status = 'waiting', queued_by = pg_current_xact_id() where id = any ($2) and runner = $1
-             returning id, worker, concurrency_key, false",
+             returning id, worker, concurrency_key, false, unique_key is not null and not holds_key",
             &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
             &["id"],
         ),
         give_back_others: OwnStatement::by_index(
             "update lockstep_internal.job set runner = null, status = 'waiting', queued_by = pg_current_xact_id()
-              where runner = $1 and status = 'running' and id <> all ($2) returning worker, concurrency_key",
+              where runner = $1 and status = 'running' and id <> all ($2)
+             returning id, worker, concurrency_key, unique_key is not null and not holds_key",
             &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
             &["runner"],
         ),
@@ -162,13 +165,16 @@ fn release_others(runner: i64, jobs: &[i64]) -> Result<i64> {
     let arguments = [datum(runner), keys_argument(jobs)];
     let mut released = 0;
     let mut freed = Freed::default();
+    let mut keyed = Vec::new();
     STATEMENTS.with(|statements| {
         statements.give_back_others.rows(&arguments, |row| {
             released += 1;
-            freed.add(row.get(1), row.get(2), None);
+            freed.add(row.get(2), row.get(3), None);
+            keyed.extend(row.get::<i64>(1).filter(|_| row.get(4) == Some(true)));
         })
     })?;
     freed.note()?;
+    take_again(&keyed)?;
     if released > 0 {
         wake(JOBS);
     }
@@ -188,14 +194,17 @@ fn of_runner(
     sorted.sort_unstable();
     let mut done = Vec::with_capacity(jobs.len());
     let mut freed = Freed::default();
+    let mut keyed = Vec::new();
     let arguments = [datum(runner), keys_argument(&sorted)];
     STATEMENTS.with(|statements| {
         statement(statements).rows(&arguments, |row| {
             done.extend(row.get::<i64>(1));
             freed.add(row.get(2), row.get(3), row.get(4));
+            keyed.extend(row.get::<i64>(1).filter(|_| row.get(5) == Some(true)));
         })
     })?;
     freed.note()?;
+    take_again(&keyed)?;
     done.sort_unstable();
     let is_done = |job: &i64| done.binary_search(job).is_ok();
     Ok(jobs.iter().copied().filter(|job| !is_done(job)).collect())

@@ -6,6 +6,7 @@
 //! claimed by a runner that is just being declared lost.
 
 use super::MOST_CHARACTERS;
+use super::key::take_again;
 use super::limit::Freed;
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::home::JOBS;
@@ -78,13 +79,14 @@ kept! {
                 set runner = null, queued_by = pg_current_xact_id(), losses = losses + 1, last_error = 'the lease of its runner ' || $2 || ' ended',
                     status = case when losses + 1 >= $3 then 'dead' else 'waiting' end,
                     died_at = case when losses + 1 >= $3 then clock_timestamp() end
-              where runner = $1 and status = 'running' returning worker, concurrency_key",
+              where runner = $1 and status = 'running'
+             returning id, worker, concurrency_key, unique_key is not null and not holds_key and status = 'waiting'",
             &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::INT4OID],
             &["runner"],
         ),
         give_back: OwnStatement::by_index(
             "update lockstep_internal.job set runner = null, status = 'waiting', queued_by = pg_current_xact_id() where runner = $1 and status = 'running'
-             returning worker, concurrency_key",
+             returning id, worker, concurrency_key, unique_key is not null and not holds_key",
             &[pg_sys::INT8OID],
             &["runner"],
         ),
@@ -238,12 +240,15 @@ fn give_back(
 ) -> Result<i64> {
     let mut jobs = 0;
     let mut freed = Freed::default();
+    let mut keyed = Vec::new();
     STATEMENTS.with(|statements| {
         statement(statements).rows(arguments, |row| {
             jobs += 1;
-            freed.add(row.get(1), row.get(2), None);
+            freed.add(row.get(2), row.get(3), None);
+            keyed.extend(row.get::<i64>(1).filter(|_| row.get(4) == Some(true)));
         })
     })?;
     freed.note()?;
+    take_again(&keyed)?;
     Ok(jobs)
 }

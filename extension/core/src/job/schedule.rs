@@ -22,6 +22,8 @@ struct Statements {
     due: OwnStatement,
     advance: OwnStatement,
     postpone: OwnStatement,
+    later: OwnStatement,
+    correct: OwnStatement,
     stop: OwnStatement,
 }
 
@@ -37,7 +39,7 @@ kept! {
              on conflict (name) do update
                 set cron = excluded.cron, time_zone = excluded.time_zone, worker = excluded.worker, args = excluded.args,
                     priority = excluded.priority, missed = excluded.missed,
-                    next_at = case when (s.cron, s.time_zone) = (excluded.cron, excluded.time_zone) and isfinite(s.next_at) then s.next_at
+                    next_at = case when (s.cron, s.time_zone) = (excluded.cron, excluded.time_zone) then least(s.next_at, excluded.next_at)
                               else excluded.next_at end",
             &[
                 pg_sys::TEXTOID,
@@ -73,6 +75,20 @@ kept! {
         postpone: OwnStatement::new(
             "update lockstep_internal.job_schedule set next_at = clock_timestamp() + interval '1 minute' where name = $1",
             &[pg_sys::TEXTOID],
+        ),
+        // The next claim enqueues what is due, and a schedule that could not enqueue waits for a minute.
+        later: OwnStatement::new(
+            "select name, cron, time_zone, next_at, clock_timestamp() from lockstep_internal.job_schedule
+              where next_at > clock_timestamp() + interval '1 minute' and isfinite(next_at)",
+            &[],
+        ),
+        correct: OwnStatement::new(
+            "update lockstep_internal.job_schedule set next_at = $3 where name = $1 and next_at = $2",
+            &[
+                pg_sys::TEXTOID,
+                pg_sys::TIMESTAMPTZOID,
+                pg_sys::TIMESTAMPTZOID,
+            ],
         ),
         stop: OwnStatement::new(
             "update lockstep_internal.job_schedule set next_at = 'infinity' where name = $1",
@@ -163,6 +179,30 @@ fn unschedule_job(name: Option<&str>) {
         }
     };
     run().or_raise();
+}
+
+/// Brings back schedules whose next time was computed while a clock was ahead.
+pub(crate) fn correct_schedules() -> Result<()> {
+    let mut later = Vec::new();
+    STATEMENTS.with(|statements| {
+        statements.later.rows(&[], |row| {
+            let texts = row
+                .get::<String>(1)
+                .zip(row.get::<String>(2))
+                .zip(row.get::<String>(3));
+            later.extend(texts.zip(row.get(4)).zip(row.get(5)));
+        })
+    })?;
+    for ((((name, cron), time_zone), stored), now) in later {
+        let next = Times::parse(&cron, &time_zone).and_then(|times| times.after(now));
+        if let Ok(next) = next
+            && next < stored
+        {
+            let arguments = [datum(name), datum(stored), datum(next)];
+            STATEMENTS.with(|statements| statements.correct.run(&arguments))?;
+        }
+    }
+    Ok(())
 }
 
 struct Due {

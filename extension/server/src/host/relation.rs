@@ -1,6 +1,7 @@
 //! A table as the catalogs describe it.
 
 use super::column::Column;
+use super::watch::watch_for;
 use crate::citus::check_is_not_on_worker;
 use crate::error::{HostError, Result};
 use crate::{Rights, Statement, connected, datum, with_catalog_path};
@@ -102,8 +103,14 @@ impl Relation {
             &[pg_sys::TEXTOID, pg_sys::TEXTOID],
         );
         let arguments = [schema, name].map(datum);
-        let oid = with_catalog_path(|| connected(|| query.text(&arguments)));
-        oid.and_then(|text| text.parse().ok())
+        let find = || with_catalog_path(|| connected(|| query.text(&arguments)));
+        let found = match find() {
+            // It may have been created before it was watched for.
+            None if watch_for(schema, name) => find(),
+            found => found,
+        };
+        found
+            .and_then(|text| text.parse().ok())
             .map(Self::describe)
             .transpose()
     }

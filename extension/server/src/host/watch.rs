@@ -11,7 +11,9 @@ use crate::catalog::{
 };
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::collections::hash_map::DefaultHasher;
+use std::ffi::CString;
 use std::hash::{Hash, Hasher};
 
 #[cfg(not(feature = "pg13"))]
@@ -48,6 +50,8 @@ struct Watched {
 
 thread_local! {
     static WATCHED: RefCell<Vec<Watched>> = const { RefCell::new(Vec::new()) };
+    /// Names that no table had, by the hashes that PostgreSQL reports when one gets them.
+    static MISSING: RefCell<BTreeSet<u32>> = const { RefCell::new(BTreeSet::new()) };
     static GENERATION: Cell<u64> = const { Cell::new(0) };
     static ANY_SUSPECT: Cell<bool> = const { Cell::new(false) };
 }
@@ -74,6 +78,25 @@ pub fn watch(table: Oid) {
             is_suspect: Cell::new(false),
         });
     });
+}
+
+/// Watches for a table with a name that none has; false if it did already. A new schema is noticed anyway.
+pub(super) fn watch_for(schema: &str, name: &str) -> bool {
+    let [Ok(schema), Ok(name)] = [schema, name].map(CString::new) else {
+        return false;
+    };
+    // SAFETY: both are strings with an end, read here alone; a catalog may be read wherever a query was.
+    let hash = unsafe {
+        let schema = pg_sys::get_namespace_oid(schema.as_ptr(), true);
+        pg_sys::GetSysCacheHashValue(
+            pg_sys::SysCacheIdentifier::RELNAMENSP as i32,
+            Datum::from(name.as_ptr()),
+            Datum::from(schema),
+            Datum::from(0),
+            Datum::from(0),
+        )
+    };
+    MISSING.with_borrow_mut(|missing| missing.insert(hash))
 }
 
 #[cold]
@@ -143,6 +166,11 @@ pub fn init() {
             Some(at_schema_change),
             Datum::from(0),
         );
+        invalidation::CacheRegisterSyscacheCallback(
+            pg_sys::SysCacheIdentifier::RELNAMENSP as i32,
+            Some(at_table_change),
+            Datum::from(0),
+        );
     }
 }
 
@@ -150,6 +178,19 @@ pub fn init() {
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn at_schema_change(_arg: Datum, _cache: i32, _hash: u32) {
     GENERATION.set(GENERATION.get() + 1);
+}
+
+/// A table that was created, renamed or moved may have a name that was missing. A hash of 0 means any.
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn at_table_change(_arg: Datum, _cache: i32, hash: u32) {
+    MISSING.with(|missing| {
+        let is_one = missing
+            .try_borrow()
+            .map_or(true, |missing| hash == 0 || missing.contains(&hash));
+        if is_one {
+            GENERATION.set(GENERATION.get() + 1);
+        }
+    });
 }
 
 /// PostgreSQL calls this for each table whose cached description became invalid; an invalid OID means all tables. It can be

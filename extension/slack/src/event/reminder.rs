@@ -233,7 +233,7 @@ fn reach(tables: &Tables, integration: i64) -> Result<Reach> {
     for scope in &scopes {
         let mut its = candidates.of(scope);
         its.retain(|it| it.integration() == Some(integration) && it.is_active);
-        if !its.is_empty() && notifications.are_on(scope, &Author::default())? {
+        if !its.is_empty() && notifications.are_on(scope, &Author::default())? == Some(true) {
             reach.projects.extend(scope.project);
             for (source, team) in its.into_iter().filter_map(|it| it.installed.as_ref()) {
                 let row = source.row().map(|row| (row, team.clone()));

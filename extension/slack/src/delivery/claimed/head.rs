@@ -30,7 +30,12 @@ kept! {
                from unnest($1) c (id)
               cross join lateral (
                 select d.lane, d.id, d.slack_integration_id, d.integration_id, d.event, d.attempts, d.uncertain, d.failures, d.channel,
-                       d.mentions, d.subscription_id, extract(epoch from d.not_before - clock_timestamp()) * 1000000 as wait
+                       d.mentions, d.subscription_id,
+                       case when d.not_before is not null then
+                         -- Written while a clock was ahead: the time has come.
+                         case when d.created_at <= clock_timestamp() + interval '5 minutes'
+                           then extract(epoch from d.not_before - clock_timestamp()) * 1000000 else 0 end
+                       end as wait
                   from lockstep_internal.slack_delivery d
                  where d.lane = c.id and d.status = 'waiting' order by d.lane, d.id limit 1) h
                left join lockstep_internal.slack_channel n on n.id = h.channel

@@ -8,7 +8,7 @@ use crate::event::person::Choices;
 use crate::event::read::{Facts, Flaw, Kind, Occurrence, People, Place};
 use crate::event::recipients::{
     By, Candidate, Candidates, ChatNames, Circle, Notifications, ProtectedBranches, Reason, Scope,
-    Scopes, Surroundings, Told, filter, previous_sha, user_group, verdicts,
+    Scopes, Surroundings, Told, filter, is_of_tag, previous_sha, user_group, verdicts,
 };
 use crate::event::settings::{Effective, Settings, effective};
 use crate::event::subscription::subscribe;
@@ -216,19 +216,24 @@ fn decide<'a>(
     }
     circle.look_up(&tables.schema, asked);
     let decide = |it: Switched<'a>| {
+        let event = &it.event.it;
+        let asks_for_tag = event.kind == Kind::Deployment
+            && event.branch.is_some()
+            && it.candidates.iter().any(|(_, switched)| switched.is_ok());
         let around = Surroundings {
             scope: it.scope,
             protected_branches: &protected_branches,
             chat_names: &chat_names,
+            is_of_tag: asks_for_tag && is_of_tag(tables, it.scope, it.event.text)?,
         };
-        let event = &it.event.it;
         let mut facts = None;
         let mut candidates: Vec<Decision> = Vec::with_capacity(it.candidates.len());
         for (candidate, switched) in it.candidates {
             let settings = settings_of(candidate).filter(|_| switched.is_ok());
             let verdicts = match settings.filter(|settings| !settings.routes.is_empty()) {
                 Some(settings) => {
-                    let facts = facts.get_or_insert_with(|| Facts::read(it.event.text));
+                    let facts =
+                        facts.get_or_insert_with(|| Facts::read(it.event.text, around.is_of_tag));
                     verdicts(settings, event, facts)
                 }
                 None => Vec::new(),

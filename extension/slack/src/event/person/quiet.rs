@@ -1,8 +1,11 @@
 //! Hours in which a person is not disturbed.
 
-use chrono::{DateTime, Days, LocalResult, NaiveTime, TimeZone, Utc};
+use chrono::{DateTime, Days, LocalResult, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
+
+/// A zone may skip a whole day, in minutes, to be on the other side of the date line.
+const MOST_SKIPPED: i64 = 24 * 60;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct QuietHours {
@@ -53,10 +56,12 @@ impl QuietHours {
         }
         let end = match zone.from_local_datetime(&day.and_time(self.until)) {
             LocalResult::Single(end) | LocalResult::Ambiguous(end, _) => end.with_timezone(&Utc),
-            // The clock is put forward over it.
-            LocalResult::None => zone
-                .from_local_datetime(&(day.and_time(self.until) + chrono::TimeDelta::hours(1)))
-                .latest()?
+            // The clock is put forward over it: they end then, at the first minute that there is.
+            LocalResult::None => (1..=MOST_SKIPPED)
+                .find_map(|minutes| {
+                    let later = day.and_time(self.until) + TimeDelta::minutes(minutes);
+                    zone.from_local_datetime(&later).earliest()
+                })?
                 .with_timezone(&Utc),
         };
         (end - now).num_microseconds().filter(|left| *left > 0)

@@ -8,6 +8,7 @@ use crate::error::{OrRaise, Result, ServerError, required};
 use crate::event::settings::{setting, short, truth};
 use crate::event::tables::Tables;
 use crate::slack_workspace::workspace;
+use chrono::Utc;
 use lockstep_server::kept;
 use lockstep_server::{Jsonb, OwnStatement, datum, nullable};
 use pgrx::JsonB;
@@ -100,9 +101,12 @@ fn set(tables: &Tables, team: &str, user: &str, choices: &Value) -> Result<Value
     }
     if !choices.is_empty() {
         write(&choice, keys)?;
-        if !choice.direct_messages || choice.quiet_hours.is_none() {
-            settle(&tables.schema, team, user, choice.direct_messages)?;
-        }
+        let quiet_hours = choice
+            .quiet_hours
+            .as_ref()
+            .filter(|_| choice.direct_messages);
+        let until = quiet_hours.and_then(|hours| hours.left(Utc::now()));
+        settle(&tables.schema, team, user, choice.direct_messages, until)?;
     }
     let mut shown = serde_json::to_value(&choice).map_err(ServerError::catalog)?;
     let accounts = Accounts::find(&tables.schema)?;

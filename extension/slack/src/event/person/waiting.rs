@@ -47,15 +47,22 @@ kept! {
             &["id", "lane"],
         ),
         release: OwnStatement::by_index(
-            &format!("update lockstep_internal.slack_delivery d set not_before = clock_timestamp() where {EARLY}"),
-            &[pg_sys::INT8ARRAYOID, pg_sys::INT8OID],
+            &format!("update lockstep_internal.slack_delivery d set not_before = clock_timestamp() + $3 * interval '1 microsecond' where {EARLY}"),
+            &[pg_sys::INT8ARRAYOID, pg_sys::INT8OID, pg_sys::INT8OID],
             &["lane"],
         ),
     };
 }
 
-/// Ends those of a Slack user who wants none any more, or releases them: the quiet hours are over.
-pub(super) fn settle(schema: &str, team: &str, user: &str, are_wanted: bool) -> Result<()> {
+/// Ends those of a Slack user who wants none any more, or lets them wait until the quiet hours are over, which are in so many
+/// microseconds.
+pub(super) fn settle(
+    schema: &str,
+    team: &str,
+    user: &str,
+    are_wanted: bool,
+    left: Option<i64>,
+) -> Result<()> {
     let mut channel = None;
     let mut lanes: Vec<i64> = Vec::new();
     let arguments = [schema, team, user].map(datum);
@@ -72,7 +79,9 @@ pub(super) fn settle(schema: &str, team: &str, user: &str, are_wanted: bool) -> 
     // What waits behind them need not wait either.
     STATEMENTS.with(|own| own.let_go.run(&arguments))?;
     STATEMENTS.with(|own| match are_wanted {
-        true => own.release.run(&arguments),
+        true => own
+            .release
+            .run(&[arguments[0], arguments[1], datum(left.unwrap_or(0))]),
         false => own.end.run(&arguments),
     })?;
     wake(DELIVERIES);

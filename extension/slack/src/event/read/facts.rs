@@ -16,7 +16,8 @@ pub(crate) struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    pub(crate) fn read(text: &'a str) -> Self {
+    /// `is_of_tag`: what was deployed is known to be a tag.
+    pub(crate) fn read(text: &'a str, is_of_tag: bool) -> Self {
         let Ok(event) = Event::read(text) else {
             return Self::default();
         };
@@ -27,7 +28,8 @@ impl<'a> Facts<'a> {
             lists.map(|list| list.iter().filter_map(|path| path.get().cloned()))
         });
         Self {
-            is_tag: event.kind() == Some(ObjectKind::TagPush)
+            is_tag: is_of_tag
+                || event.kind() == Some(ObjectKind::TagPush)
                 || *it.tag
                 || event.tag.is_it
                 || event.kind() == Some(ObjectKind::Release)

@@ -62,6 +62,7 @@ pub(crate) struct Branch<'a> {
     pub(crate) name: Cow<'a, str>,
     pub(crate) is_default: bool,
     pub(crate) is_protected: Option<bool>,
+    pub(crate) is_of_fork: bool,
 }
 
 impl<'a> Occurrence<'a> {
@@ -298,16 +299,19 @@ fn branch<'a>(event: &Event<'a>, kind: Kind) -> Read<Option<Branch<'a>>> {
         Some((source, false)) => Branch {
             is_default: false,
             is_protected: Some(false),
+            is_of_fork: true,
             name: source.unwrap_or(name),
         },
         Some((Some(source), true)) if source != name => Branch {
             is_default: is_default(&source),
             is_protected: None,
+            is_of_fork: false,
             name: source,
         },
         _ => Branch {
             is_default: is_default(&name),
             is_protected: is_protected.copied(),
+            is_of_fork: false,
             name,
         },
     }))

@@ -1,4 +1,4 @@
-//! What was deployed before: the message about a deployment links to what has changed since.
+//! What the application knows of a deployment: whether a tag was deployed, and what was before, as the message links to what has changed since.
 
 use super::scope::Scope;
 use crate::error::Result;
@@ -49,6 +49,32 @@ pub(crate) fn previous_sha(tables: &Tables, scope: &Scope, text: &str) -> Result
     let mut sha = None;
     tables.as_owner(|| query.rows(View::Own, &arguments, |row| sha = row.get(1)));
     Ok(sha)
+}
+
+/// Whether a tag was deployed: GitLab's event has its name alone. False if the application's tables do not tell.
+pub(crate) fn is_of_tag(tables: &Tables, scope: &Scope, text: &str) -> Result<bool> {
+    let Ok(event) = Event::read(text) else {
+        return Ok(false);
+    };
+    let (Some(project), Some(id)) = (scope.project, event.deployment_id.get()) else {
+        return Ok(false);
+    };
+    let Some(deployments) = with_columns(tables, "deployments", &["id", "project_id", "tag"])?
+    else {
+        return Ok(false);
+    };
+    if check_have_one_owner(&[&tables.slack, &deployments]).is_err() {
+        return Ok(false);
+    }
+    let text = format!(
+        "select d.tag::pg_catalog.bool from {} d where d.id == $1 and d.project_id == $2",
+        deployments.qualified_name()
+    );
+    let query = Statement::new(&qualified(&text), &[pg_sys::INT8OID; 2]);
+    let arguments = [datum(*id), datum(project)];
+    let mut is_tag = None;
+    tables.as_owner(|| query.rows(View::Own, &arguments, |row| is_tag = row.get(1)));
+    Ok(is_tag.unwrap_or(false))
 }
 
 fn with_columns(tables: &Tables, name: &str, columns: &[&str]) -> Result<Option<Relation>> {

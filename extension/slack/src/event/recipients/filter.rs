@@ -54,6 +54,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) scope: &'a Scope,
     pub(crate) protected_branches: &'a ProtectedBranches,
     pub(crate) chat_names: &'a ChatNames,
+    /// What looks like a branch is a tag.
+    pub(crate) is_of_tag: bool,
 }
 
 /// Whether the application's switches allow the candidate; settings are only read for these.
@@ -61,7 +63,7 @@ pub(crate) fn switched(
     candidate: &Candidate,
     event: &Occurrence,
     scope: &Scope,
-    is_on: bool,
+    is_on: Option<bool>,
 ) -> Result<(), Reason> {
     if let Some(reason) = scope.quiet {
         Err(reason)
@@ -71,8 +73,11 @@ pub(crate) fn switched(
         Err(Reason::NotInstalled)
     } else if !candidate.is_told_of(event.kind) {
         Err(Reason::EventOff)
-    } else if !is_on {
-        Err(Reason::FeatureOff)
+    } else if is_on != Some(true) {
+        Err(match is_on {
+            None => Reason::FeatureUnknown,
+            _ => Reason::FeatureOff,
+        })
     } else {
         match event.news {
             News::Always | News::OnRequest(_) => Ok(()),
@@ -134,11 +139,13 @@ pub(crate) fn filtered<'a>(
         return Err(Reason::Author);
     }
     if all.is_empty() {
-        return Err(match (event.kind.column(), settings.routes.is_empty()) {
-            // The application has no switch for it, so naming it switches it on.
-            (None, _) => Reason::EventOff,
-            (Some(_), true) => Reason::NoChannel,
-            (Some(_), false) => Reason::NoRoute,
+        // An event that the application has no switch for is switched on by naming it.
+        let is_switched =
+            event.kind.column().is_some() || settings.routes.iter().any(|it| it.names(event.kind));
+        return Err(match (is_switched, settings.routes.is_empty()) {
+            (false, _) => Reason::EventOff,
+            (true, true) => Reason::NoChannel,
+            (true, false) => Reason::NoRoute,
         });
     }
     if is_routed {
@@ -176,6 +183,7 @@ fn is_selected(
         return Err(Reason::ChildPipeline);
     }
     if let Some(branch) = &event.branch
+        && !around.is_of_tag
         && !is_about(branch, settings.branches, around)
     {
         return Err(Reason::Branch);

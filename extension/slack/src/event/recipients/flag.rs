@@ -52,20 +52,20 @@ impl Notifications {
         })
     }
 
-    /// Whether it is on for the project, a group above it, or the author.
-    pub(crate) fn are_on(&self, scope: &Scope, author: &Author) -> Result<bool> {
-        if let Some(are_on) = self.are_on {
-            return Ok(are_on);
+    /// Whether it is on for the project, a group above it, or the author; None if only its expression could tell.
+    pub(crate) fn are_on(&self, scope: &Scope, author: &Author) -> Result<Option<bool>> {
+        if self.are_on.is_some() {
+            return Ok(self.are_on);
         }
         let project = scope.project.map(|id| format!("Project:{id}"));
         let groups = scope.groups.iter().map(|id| format!("Group:{id}"));
         let user = author.id.map(|id| format!("User:{id}"));
         let actors: Vec<String> = project.into_iter().chain(groups).chain(user).collect();
         let arguments = [datum(NAME), datum(actors), datum(self.schema.as_str())];
-        let mut are_on = false;
+        let mut are_on = None;
         STATEMENTS.with(|statements| {
             statements.is_on_for_any.rows(&arguments, |row| {
-                are_on = row.get(1).unwrap_or_default();
+                are_on = row.get(1);
             })
         })?;
         Ok(are_on)

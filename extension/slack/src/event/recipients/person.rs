@@ -32,6 +32,7 @@ pub(crate) enum Mention {
     OwnAction,
     Off,
     QuietHours,
+    TooMany,
 }
 
 /// Whether a person gets a direct message.
@@ -52,6 +53,7 @@ impl Mention {
             Self::OwnAction => "own_action",
             Self::Off => "mentions_off",
             Self::QuietHours => "quiet_hours",
+            Self::TooMany => "too_many",
         }
     }
 }
@@ -156,6 +158,12 @@ impl<'a> Circle<'a> {
                     },
                 });
             }
+        }
+        let mentioned = persons
+            .iter_mut()
+            .filter(|it| it.mention == Mention::Mentioned);
+        for person in mentioned.skip(MOST_MENTIONS) {
+            person.mention = Mention::TooMany;
         }
         persons
     }

@@ -1,7 +1,7 @@
 //! Which routes of an integration an event takes.
 
 use super::protection::fits;
-use crate::event::read::{Facts, Occurrence};
+use crate::event::read::{Facts, Kind, Occurrence};
 use crate::event::settings::{Route, Settings};
 use std::borrow::Cow;
 
@@ -50,8 +50,16 @@ fn failing(route: &Route, event: &Occurrence, facts: &Facts) -> Option<&'static 
     // Compared like the application compares its own names.
     let author = event.author.name.as_deref().map(str::to_lowercase);
     let is_author = |name: &String| author.as_deref() == Some(&*name.to_lowercase());
-    let branch = event.branch.as_ref().map(|branch| &branch.name);
+    let own = event.branch.as_ref().filter(|_| !facts.is_tag);
+    let branch = own.map(|branch| &branch.name);
     let branch = branch.or(facts.target_branch.as_ref());
+    // A branch of that name in a fork is another one.
+    let is_of_fork = own.is_some_and(|branch| branch.is_of_fork);
+    let is_any = |pattern: &String| pattern == "*";
+    let is_severe = matches!(
+        event.kind,
+        Kind::Alert | Kind::Vulnerability | Kind::Incident
+    );
     let is_child = event.pipeline.as_ref().is_some_and(|it| it.is_child);
     let is_or_any = |wanted: Option<bool>, is: Option<bool>| wanted.is_none() || wanted == is;
     let conditions: [(&'static str, bool); 12] = [
@@ -62,7 +70,13 @@ fn failing(route: &Route, event: &Occurrence, facts: &Facts) -> Option<&'static 
         ),
         ("tags", is_or_any(route.tags, Some(facts.is_tag))),
         ("drafts", is_or_any(route.drafts, facts.is_draft)),
-        ("branches", matches(&route.branches, branch)),
+        (
+            "branches",
+            match is_of_fork && !route.branches.is_empty() {
+                true => route.branches.iter().any(is_any),
+                false => matches(&route.branches, branch),
+            },
+        ),
         (
             "labels",
             route.labels.is_empty() || route.labels.iter().any(has_label),
@@ -93,7 +107,10 @@ fn failing(route: &Route, event: &Occurrence, facts: &Facts) -> Option<&'static 
         ),
         (
             "severities",
-            matches(&route.severities, facts.severity.as_ref()),
+            matches(
+                &route.severities,
+                facts.severity.as_ref().filter(|_| is_severe),
+            ),
         ),
     ];
     let mut failing = conditions.into_iter().filter(|(_, holds)| !holds);

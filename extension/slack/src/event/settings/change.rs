@@ -41,7 +41,8 @@ impl Settings {
             }
             "labels" => {
                 let labels = list(name, value)?;
-                if let Some(label) = labels.iter().find(|label| label.starts_with('-')) {
+                let is_without = |label: &&String| label.trim_start_matches('~').starts_with('-');
+                if let Some(label) = labels.iter().find(is_without) {
                     let label = short(label);
                     let problem =
                         format!("has \"{label}\": a route leaves labels out, by without_labels");

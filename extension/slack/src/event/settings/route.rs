@@ -80,8 +80,18 @@ impl Route {
                     }
                 }
                 "branches" => route.branches = texts()?,
-                "labels" => route.labels = without('~')?,
-                "without_labels" => route.without_labels = without('~')?,
+                "labels" => {
+                    let (without, with): (Vec<String>, Vec<String>) = without('~')?
+                        .into_iter()
+                        .partition(|it| it.starts_with('-'));
+                    // As it is written for GitLab's own search: -bug, -~bug.
+                    let without = without
+                        .iter()
+                        .map(|it| it[1..].trim_start_matches('~').to_owned());
+                    route.without_labels.extend(without);
+                    route.labels = with;
+                }
+                "without_labels" => route.without_labels.extend(without('~')?),
                 "authors" => route.authors = without('@')?,
                 "without_authors" => route.without_authors = without('@')?,
                 "paths" => route.paths = texts()?,
