@@ -47,7 +47,7 @@ errors! {
         ERRCODE_INVALID_PARAMETER_VALUE,
         "a jsonb argument cannot be read",
         detail,
-        "Objects and arrays may be nested up to 127 levels deep, and numbers must fit double precision.",
+        "Objects and arrays may be nested up to 127 levels deep.",
     ),
     Catalog { message: String } => (
         ERRCODE_INTERNAL_ERROR,

@@ -12,8 +12,7 @@ use pgrx::{AnyElement, FromDatum};
 use serde_json::Value;
 use std::ffi::CStr;
 
-/// An argument that is parsed. jsonb can hold more than serde reads: deeper nesting, and numbers beyond double precision. pgrx's own type
-/// calls that a bug.
+/// An argument that is parsed. jsonb can be nested more deeply than serde reads. pgrx's own type calls that a bug.
 pub struct Jsonb(pub Value);
 
 impl FromDatum for Jsonb {
