@@ -77,6 +77,7 @@ fn cases() -> Vec<Case> {
             json!({"child_pipelines": true}),
             vec![
                 (child(1, "failed"), "queued"),
+                (child(1, "failed"), "repeated"),
                 (child(2, "success"), same),
                 (child(3, "failed"), "queued"),
             ],

@@ -18,11 +18,11 @@ mod token;
 mod trouble;
 mod unread;
 
-use std::io::{BufRead, BufReader};
+use std::fs::File;
 use std::net::TcpListener;
+use std::os::unix::fs::FileExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle, sleep};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -31,6 +31,7 @@ use lockstep_tests::http::{Http, Reply};
 use lockstep_tests::slack::caller::Origin;
 use lockstep_tests::slack::{App, Caller, FakeSlack};
 use lockstep_tests::target;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use postgres::Client;
@@ -49,8 +50,8 @@ pub(crate) const TOKEN_KEY: &str = "0123456789abcdef0123456789abcdef-and-more";
 /// A serving sidecar; it is killed when the test ends.
 pub(crate) struct Sidecar {
     process: Child,
-    log: Arc<Mutex<String>>,
-    reading: Option<JoinHandle<()>>,
+    /// A file, not a pipe: what it said before an answer is there once the answer is.
+    log: File,
     pub(crate) base: String,
 }
 
@@ -86,32 +87,23 @@ impl Sidecar {
 
     /// Runs the command, which listens at that address.
     pub(crate) fn of(mut serve: Command, base: String) -> Result<Self> {
-        let mut process = serve.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-        let log = Arc::new(Mutex::new(String::new()));
-        let stderr = process.stderr.take().context("no stderr")?;
-        let reading = {
-            let log = Arc::clone(&log);
-            thread::spawn(move || {
-                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                    if let Ok(mut log) = log.lock() {
-                        log.push_str(&line);
-                        log.push('\n');
-                    }
-                }
-            })
-        };
-        let mut sidecar = Self {
-            process,
-            log,
-            reading: Some(reading),
-            base,
-        };
+        let log = File::from(memfd_create(c"log", MFdFlags::MFD_CLOEXEC)?);
+        let process = serve
+            .stdout(Stdio::null())
+            .stderr(log.try_clone()?)
+            .spawn()?;
+        let mut sidecar = Self { process, log, base };
         sidecar.wait_for_log("listening")?;
         Ok(sidecar)
     }
 
     pub(crate) fn log(&self) -> String {
-        self.log.lock().map(|log| log.clone()).unwrap_or_default()
+        let mut log = Vec::new();
+        let mut part = [0; 1 << 16];
+        while let Ok(count @ 1..) = self.log.read_at(&mut part, log.len() as u64) {
+            log.extend_from_slice(&part[..count]);
+        }
+        String::from_utf8_lossy(&log).into_owned()
     }
 
     pub(crate) fn wait_for_log(&mut self, words: &str) -> Result<()> {
@@ -159,9 +151,6 @@ impl Sidecar {
     /// Its exit code and everything it logged.
     pub(crate) fn end(mut self) -> Result<(Option<i32>, String)> {
         let status = self.process.wait()?.code();
-        if let Some(reading) = self.reading.take() {
-            let _ = reading.join();
-        }
         Ok((status, self.log()))
     }
 

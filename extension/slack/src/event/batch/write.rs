@@ -85,7 +85,7 @@ pub(super) fn finished<'a>(decided: &[Decided<'a>]) -> (Vec<usize>, Vec<Finished
             let pipeline = pipeline.filter(|pipeline| pipeline::is_finished(pipeline))?;
             let finished = Finished {
                 project: it.scope.project?,
-                state_of: pipeline.state_of.as_deref()?,
+                state_of: &pipeline.state_of,
                 pipeline,
             };
             Some((place, finished))

@@ -9,9 +9,10 @@ pub(super) type Read<T> = Result<T, BadField>;
 #[derive(Debug)]
 pub(crate) struct Pipeline<'a> {
     pub(crate) id: i64,
-    /// The full name of the branch, tag or merge request whose state its result is, or a short form of a very long one. None if
+    /// The full name of the branch, tag or merge request whose state its result is, or a short form of a very long one. Its own if
     /// GitLab does not count it as a run of any.
-    pub(crate) state_of: Option<String>,
+    pub(crate) state_of: String,
+    pub(crate) is_counted: bool,
     /// Another pipeline of the project has started it.
     pub(crate) is_child: bool,
     pub(crate) status: Cow<'a, str>,
@@ -46,12 +47,15 @@ impl<'a> Pipeline<'a> {
         let ref_status = pipeline
             .ref_status_name
             .at("object_attributes.ref_status_name")?;
+        let id = *pipeline.id.required("object_attributes.id")?;
+        let is_counted = source != CHILD && !UNCOUNTED.contains(&source);
         Ok(Self {
-            id: *pipeline.id.required("object_attributes.id")?,
-            state_of: match source == CHILD || UNCOUNTED.contains(&source) {
-                true => None,
-                false => Some(short(state_of(event)?)),
+            id,
+            state_of: match is_counted {
+                true => short(state_of(event)?),
+                false => format!("refs/pipelines/{id}"),
             },
+            is_counted,
             is_child: source == CHILD,
             is_change: ref_status.and_then(|name| is_change(status, name)),
             status: status.clone(),

@@ -128,7 +128,7 @@ pub(crate) fn filtered<'a>(
             _ => return Err(Reason::PipelineStatus),
         }
         // It is a run of no branch, and changes the state of none.
-        if settings.only_changed_pipelines && pipeline.state_of.is_none() {
+        if settings.only_changed_pipelines && !pipeline.is_counted {
             return Err(Reason::PipelineStatus);
         }
     }
