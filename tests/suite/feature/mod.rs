@@ -1,5 +1,6 @@
 //! Feature flags: the same answer as Flipper's rules, what a session sees when, and concurrent changes.
 
+mod group;
 mod hostile;
 mod parallel;
 mod rights;
