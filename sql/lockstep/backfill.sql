@@ -9,12 +9,15 @@ create table lockstep.backfill_job (
     constraint backfill_job_key_columns_check check (pg_catalog.cardinality(key_columns) > 0),
   statement text not null,
   settings jsonb not null,
-  created_at timestamptz not null default pg_catalog.now()
+  created_at timestamptz not null default pg_catalog.now(),
+  owner name not null
 );
 comment on table lockstep.backfill_job is 'jobs registered by lockstep.register_backfill_job, which alone writes it';
 comment on column lockstep.backfill_job.statement is 'one update; {range} stands for the condition on the key';
 comment on column lockstep.backfill_job.settings is
   'settings of the session that registered the job which say what its statement means, such as search_path and DateStyle; it runs under them';
+comment on column lockstep.backfill_job.owner is
+  'owner of the table when the job was registered: may still remove the job when no table has that name, as members of lockstep_admin may';
 select pg_catalog.pg_extension_config_dump('lockstep.backfill_job', '');
 grant select on lockstep.backfill_job to public;
 
@@ -56,7 +59,9 @@ create table lockstep_internal.backfill_run (
   -- When background workers were asked for, as they take a moment.
   workers_asked_at timestamptz,
   started_at timestamptz not null default pg_catalog.now(),
-  finished_at timestamptz
+  finished_at timestamptz,
+  -- The owner of the table when somebody last started or changed the run: once the table is gone, whose it still is.
+  role oid
 ) with (fillfactor = 50);
 comment on table lockstep_internal.backfill_run is 'runs of jobs; written by the functions of lockstep alone';
 create unique index backfill_run_target_table_key on lockstep_internal.backfill_run (target_table)
@@ -165,7 +170,8 @@ select r.id as run, r.job, r.target_table, r.status,
   cross join lateral (
     select r.workers_asked_at between pg_catalog.clock_timestamp() - interval '5 seconds' and pg_catalog.clock_timestamp()
   ) as a (are_awaited)
- where pg_catalog.pg_has_role(c.relowner, 'usage') or pg_catalog.pg_has_role('pg_monitor', 'usage');
+ where pg_catalog.pg_has_role(c.relowner, 'usage') or pg_catalog.pg_has_role('pg_monitor', 'usage')
+    or c.oid is null and (pg_catalog.pg_has_role(r.role, 'usage') or pg_catalog.pg_has_role('lockstep_admin', 'usage'));
 comment on view lockstep.backfill_progress is
   'runs of backfill jobs: how far, how fast, what holds them, what could not be done; one row per run that the caller may control';
 comment on column lockstep.backfill_progress.run is 'number of the run; the functions that control runs take it';
@@ -220,7 +226,9 @@ create view lockstep.backfill_set_aside as
 select g.run_id as run, r.job, r.target_table, g.after_key, g.last_key, g.sqlstate, g.error, g.attempts, g.updated_at as set_aside_at
   from lockstep_internal.backfill_range g join lockstep_internal.backfill_run r on r.id = g.run_id
   left join pg_catalog.pg_class c on c.oid = r.target_table
- where g.status = 'set_aside' and (pg_catalog.pg_has_role(c.relowner, 'usage') or pg_catalog.pg_has_role('pg_monitor', 'usage'));
+ where g.status = 'set_aside'
+   and (pg_catalog.pg_has_role(c.relowner, 'usage') or pg_catalog.pg_has_role('pg_monitor', 'usage')
+     or c.oid is null and (pg_catalog.pg_has_role(r.role, 'usage') or pg_catalog.pg_has_role('lockstep_admin', 'usage')));
 comment on view lockstep.backfill_set_aside is
   'ranges of keys that could not be done, after after_key and up to last_key, with the last error; lockstep.retry_backfill tries them again';
 comment on column lockstep.backfill_set_aside.run is 'number of the run';

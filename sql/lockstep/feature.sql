@@ -31,6 +31,31 @@ comment on table lockstep.feature_group is 'groups of actors, each a function th
 select pg_catalog.pg_extension_config_dump('lockstep.feature_group', '');
 grant select on lockstep.feature_group to public;
 
+-- The same conditions as those under which a group is asked.
+create view lockstep.feature_group_status as
+select g.name, g.function, g.owner as registered_by, p.proowner::regrole as runs_as,
+       case
+         when p.oid is null then 'function missing'
+         when pg_catalog.to_regrole(g.owner) is null then 'role that registered it missing'
+         when not pg_catalog.pg_has_role(pg_catalog.to_regrole(g.owner)::oid, p.proowner, 'usage')
+           then 'role that registered it lacks the rights of the function''s owner'
+         else 'active'
+       end as state
+  from lockstep.feature_group g
+  left join (pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace)
+    on pg_catalog.format('%I.%I', n.nspname, p.proname) = g.function and p.pronargs = 1
+   and p.proargtypes[0] = 'pg_catalog.text'::pg_catalog.regtype and p.prorettype = 'pg_catalog.bool'::pg_catalog.regtype
+   and not p.proretset and p.prokind = 'f';
+comment on view lockstep.feature_group_status is
+  'groups of actors, and whether they work (state = active); a group that does not is empty, until its function is registered again';
+comment on column lockstep.feature_group_status.name is 'name of the group';
+comment on column lockstep.feature_group_status.function is 'the function that says who is in it';
+comment on column lockstep.feature_group_status.registered_by is 'role that registered the function';
+comment on column lockstep.feature_group_status.runs_as is 'owner of the function: it has the rights of this role; null if there is none';
+comment on column lockstep.feature_group_status.state is
+  'active, or why nobody is in the group, as after a role was renamed or dropped, or the function changed hands';
+grant select on lockstep.feature_group_status to public;
+
 create table lockstep.feature_audit (
   id bigint generated always as identity
     constraint feature_audit_pkey primary key,

@@ -46,7 +46,7 @@ pub use moment::Moment;
 pub use own_table::OwnTable;
 pub use rights::{
     Rights, are_ourselves, as_ourselves, as_owner, as_role, begin_session_of, current_user,
-    for_whole_transaction, has_rights_of, has_rights_of_name, role_name, session_user,
+    for_whole_transaction, has_rights_of, has_rights_of_name, may_clear, role_name, session_user,
 };
 pub use session::{
     current_transaction, has_committed, is_in_transaction_block, is_read_committed,

@@ -165,6 +165,11 @@ pub fn has_rights_of_name(role: &str) -> bool {
     has_rights_of(role)
 }
 
+/// Whether the current user may clear away what is left of a dropped table, which was that role's.
+pub fn may_clear(last_owner: Oid) -> bool {
+    has_rights_of(last_owner) || has_rights_of_name("lockstep_admin")
+}
+
 /// The effective user.
 pub fn current_user() -> Oid {
     // SAFETY: reads a session variable.

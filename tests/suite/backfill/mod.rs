@@ -9,6 +9,7 @@ mod hold;
 mod hostile;
 mod key;
 mod launcher;
+mod left;
 mod lost;
 mod preview;
 mod refusal;

@@ -264,3 +264,26 @@ fn whoever_goes_on_with_a_run_lends_it_nothing() -> Result<()> {
     );
     Ok(())
 }
+
+/// Whatever the path of the session that registered a job, objects of the session that runs it come last.
+#[test]
+fn every_search_path_is_completed() -> Result<()> {
+    let name = "backfill_any_path";
+    let mut client = counted(name, 10)?;
+    client.batch_execute(
+        r#"create schema "a, pg_temp, b"; create table "a, pg_temp, b".look (n integer); insert into "a, pg_temp, b".look values (5);
+           select pg_catalog.set_config('search_path', '', false);
+           select lockstep.register_backfill_job('bare', 'public.counted', 'update public.counted set n = 3 where {range}');
+           reset search_path"#,
+    )?;
+    client.batch_execute("call lockstep.backfill('bare')")?;
+    assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(3, 10)]));
+    client.batch_execute(
+        r#"set search_path = "a, pg_temp, b", public;
+           select lockstep.register_backfill_job('quoted', 'counted', 'update counted set n = (select l.n from look l) where {range}');
+           reset search_path; create temp table look (n integer); insert into look values (666)"#,
+    )?;
+    client.batch_execute("call lockstep.backfill('quoted')")?;
+    assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(5, 10)]));
+    Ok(())
+}

@@ -15,7 +15,7 @@ insert into projects (id, namespace_id) select generate_series(1, 3), 1;
 insert into integrations (project_id, active, category, type_new) values (1, true, 'common', 'Integrations::ExternalWiki');
 insert into features (key, created_at, updated_at) values ('f', now(), now());
 reset role;
-insert into lockstep.backfill_job select 'j', 'public.projects', '{id}', 'update projects set name = name where {range}', '{\"search_path\": \"public\"}', now();
+insert into lockstep.backfill_job select 'j', 'public.projects', '{id}', 'update projects set name = name where {range}', '{\"search_path\": \"public\"}', now(), $owner;
 insert into lockstep.feature_definition (name, default_enabled, type) values ('g', true, 'ops');
 insert into lockstep.feature_group values ('staff', 'public.is_staff', $owner);
 insert into lockstep_internal.worker values ('W', 3, true);
@@ -226,7 +226,7 @@ fn rows_that_lend_rights_are_left_out() -> Result<()> {
     let mut client = source(name)?;
     let job = |role: &str| {
         format!(
-            "insert into lockstep.backfill_job values ('of_{role}', 'public.of_{role}', '{{id}}', 'update of_{role} set id = id where {{range}}', '{{}}')"
+            "insert into lockstep.backfill_job values ('of_{role}', 'public.of_{role}', '{{id}}', 'update of_{role} set id = id where {{range}}', '{{}}', now(), '{name}_{role}')"
         )
     };
     let group = |role: &str| {

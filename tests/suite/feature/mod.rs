@@ -1,6 +1,7 @@
 //! Feature flags: the same answer as Flipper's rules, what a session sees when, and concurrent changes.
 
 mod default;
+mod group;
 mod hostile;
 mod parallel;
 mod rights;

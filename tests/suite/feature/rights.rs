@@ -119,3 +119,31 @@ fn a_group_has_the_rights_of_its_owner() -> Result<()> {
     assert_eq!(error.code().code(), "42501", "{error}");
     Ok(())
 }
+
+/// Everybody may read these tables, and nothing keeps their owner from changing them.
+#[test]
+fn changed_tables_of_a_stranger_hide_nobodys_flags() -> Result<()> {
+    let name = "feature_changed";
+    let mut client = flags(name)?;
+    client.batch_execute(&format!(
+        "select lockstep.set_feature('mine', true);
+         create role {name}_stranger; create schema strange authorization {name}_stranger; grant usage on schema strange to public;
+         grant usage on sequence features_id_seq, feature_gates_id_seq to {name}_stranger;
+         grant select on features, feature_gates to {name}_stranger; set role {name}_stranger;
+         create table strange.features (like public.features including all);
+         create table strange.feature_gates (like public.feature_gates including all);
+         grant select on all tables in schema strange to public;
+         select lockstep.attach('strange', features => '{{feature_flags}}'); reset role"
+    ))?;
+    let all = "select string_agg(name, ' ') from lockstep.features where schema is not null";
+    for change in [
+        "alter table strange.features rename column key to k",
+        "alter table strange.features rename column k to key; alter table strange.features alter column updated_at type text",
+        "drop table strange.feature_gates; create view strange.feature_gates as select 1 as id",
+    ] {
+        client.batch_execute(&format!("set role {name}_stranger; {change}; reset role"))?;
+        let seen: String = client.query_one(all, &[])?.get(0);
+        assert_eq!(seen, "mine", "{change}");
+    }
+    Ok(())
+}

@@ -41,13 +41,13 @@ errors! {
         ERRCODE_UNDEFINED_OBJECT,
         format!("the table of backfill job \"{job}\" does not exist"),
         "It was dropped or renamed, or it is missing where the job was restored.",
-        "Call lockstep.unregister_backfill_job, and register the job again.",
+        "Call lockstep.unregister_backfill_job, as the role that owned the table or a member of lockstep_admin, and register the job again.",
     ),
     NotJobOwner { job: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,
         format!("must have the rights of the owner of the table of backfill job \"{job}\""),
         "The job runs as the owner of its table.",
-        "Call it as that role, as a member of it, or as a superuser.",
+        "Call it as that role, as a member of it, or as a superuser. If the table is gone, the role that owned it and members of lockstep_admin may remove the job.",
     ),
     JobExists { job: String } => (
         ERRCODE_DUPLICATE_OBJECT,
@@ -136,7 +136,7 @@ errors! {
         ERRCODE_INSUFFICIENT_PRIVILEGE,
         format!("must have the rights of the owner of the table of backfill run {run}"),
         "A run has the rights of its table's owner.",
-        "Call it as that role, as a member of it, or as a superuser.",
+        "Call it as that role, as a member of it, or as a superuser. If the table is gone, the role that owned it and members of lockstep_admin may cancel the run.",
     ),
     Status { run: i64, status: &'static str, done: &'static str } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

@@ -134,9 +134,9 @@ errors! {
     ),
     NotGroupOwner { name: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,
-        format!("group \"{name}\" does not exist, or another role has registered it"),
-        "Only the role that registered a group can change or remove it.",
-        "See lockstep.feature_group.",
+        format!("group \"{name}\" does not exist, or its function is another role's"),
+        "A group that works can be changed or removed by roles with the rights of its function's owner, one that does not work by every member of lockstep_admin.",
+        "See lockstep.feature_group_status.",
     ),
     Wish { message: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,

@@ -9,6 +9,15 @@ use lockstep_server::{
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
+/// A function that can decide who is in a group.
+const FITS: &str = "p.pronargs = 1 and p.proargtypes[0] = 'text'::regtype
+  and p.prorettype = 'boolean'::regtype and not p.proretset and p.prokind = 'f'";
+
+/// Nobody lends the rights of others: the role that registered the function must still have those of its owner. A renamed role does
+/// not, nor does another one that got its name. lockstep.feature_group_status says so.
+const LENDS: &str = "format('%I.%I', n.nspname, p.proname) = g.function
+  and pg_has_role(to_regrole(g.owner)::oid, p.proowner, 'usage')";
+
 struct Statements {
     find: OwnStatement,
     register: OwnStatement,
@@ -19,30 +28,43 @@ kept! {
     static STATEMENTS: Statements = Statements {
         find: OwnStatement::by_index(
             // Not with to_regprocedure, which needs rights on the schema that we do not have.
-            "select format('%I.%I', n.nspname, p.proname), p.proowner
-               from lockstep.feature_group g cross join lateral parse_ident(g.function) i (names)
-               join pg_proc p on p.proname = i.names[2] and p.pronargs = 1 and p.proargtypes[0] = 'text'::regtype
-               join pg_namespace n on n.oid = p.pronamespace and n.nspname = i.names[1]
-              where g.name = $1 and p.prorettype = 'boolean'::regtype and not p.proretset and p.prokind = 'f'
-                and pg_has_role(to_regrole(g.owner)::oid, p.proowner, 'usage')",
+            &format!(
+                "select format('%I.%I', n.nspname, p.proname), p.proowner
+                   from lockstep.feature_group g cross join lateral parse_ident(g.function) i (names)
+                   join pg_proc p on p.proname = i.names[2] and {FITS}
+                   join pg_namespace n on n.oid = p.pronamespace and n.nspname = i.names[1]
+                  where g.name = $1 and {LENDS}"
+            ),
             &[pg_sys::TEXTOID],
             &["name", "proname", "oid"],
         ),
         register: OwnStatement::new(
-            // Registrations of dropped roles can be replaced by superusers, because role 10 always is one.
-            "insert into lockstep.feature_group (name, function, owner)
-             select $1, format('%I.%I', n.nspname, p.proname), $3::regrole::text
-               from pg_proc p join pg_namespace n on n.oid = p.pronamespace where p.oid = $2
-             on conflict (name) do update set function = excluded.function, owner = excluded.owner
-               where pg_has_role($3, coalesce(to_regrole(feature_group.owner)::oid, 10), 'usage')",
+            &format!(
+                "insert into lockstep.feature_group as g (name, function, owner)
+                 select $1, format('%I.%I', n.nspname, p.proname), $3::regrole::text
+                   from pg_proc p join pg_namespace n on n.oid = p.pronamespace where p.oid = $2
+                 on conflict (name) do update set function = excluded.function, owner = excluded.owner where {}",
+                may_change("$3")
+            ),
             &[pg_sys::TEXTOID, pg_sys::OIDOID, pg_sys::OIDOID],
         ),
         unregister: OwnStatement::new(
-            "delete from lockstep.feature_group g
-              where g.name = $1 and pg_has_role($2, coalesce(to_regrole(g.owner)::oid, 10), 'usage')",
+            &format!(
+                "delete from lockstep.feature_group g where g.name = $1 and {}",
+                may_change("$2")
+            ),
             &[pg_sys::TEXTOID, pg_sys::OIDOID],
         ),
     };
+}
+
+/// A group that can be asked is changed with the rights of its function's owner, who may change the function anyway; one that cannot
+/// is anybody's who may register groups. The name of the role that registered it counts for nothing: a new role may have got it.
+fn may_change(role: &str) -> String {
+    format!(
+        "not exists (select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+           where {FITS} and {LENDS} and not pg_has_role({role}, p.proowner, 'usage'))"
+    )
 }
 
 /// Whether an actor is in a group; an unregistered group is empty. The function runs only with the rights of its owner, who may
@@ -104,9 +126,9 @@ fn register_feature_group(name: Option<&str>, function: Option<Oid>) {
 fn register(name: &str, function: Oid) -> Result<()> {
     super::check_name(name)?;
     let query = Statement::new(
-        "select pg_has_role(p.proowner, 'usage')::text from pg_proc p
-          where p.oid = $1 and p.pronargs = 1 and p.proargtypes[0] = 'text'::regtype and p.prorettype = 'boolean'::regtype
-            and not p.proretset and p.prokind = 'f'",
+        &format!(
+            "select pg_has_role(p.proowner, 'usage')::text from pg_proc p where p.oid = $1 and {FITS}"
+        ),
         &[pg_sys::OIDOID],
     );
     match with_catalog_path(|| connected(|| query.text(&[datum(function)]))).as_deref() {

@@ -101,10 +101,10 @@ fn flags_of(schemas: Vec<String>) -> Result<Vec<Flag>> {
         .collect();
     let mut flags = Vec::new();
     for schema in schemas {
-        // A table's owner can make reading it fail, or lock it, but must not keep others from seeing their own flags.
-        let read = || with_settings(patience(), || read(&schema, &by_name));
+        // A table's owner can change it, make reading it fail, or lock it, but must not keep others from seeing their own flags.
+        let read = || with_settings(patience(), || read(&schema, &by_name).or_raise());
         match attempt(AssertUnwindSafe(read)) {
-            Ok(found) => flags.extend(found?),
+            Ok(found) => flags.extend(found),
             Err(failure) => warning!(
                 "feature flags of schema {schema} cannot be read: {}",
                 failure.message

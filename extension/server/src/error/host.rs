@@ -21,14 +21,14 @@ errors! {
     NoSuchTable { oid: u32 } => (
         ERRCODE_UNDEFINED_TABLE,
         format!("relation with OID {oid} does not exist"),
-        "A cache column refers to a table that has been dropped.",
-        "Remove the definition with the table's former name: select lockstep.remove_cache_column(target, column); or call lockstep.attach.",
+        "It has been dropped.",
+        "If a cache column refers to it, remove the definition with the table's former name: select lockstep.remove_cache_column(target, column); or call lockstep.attach.",
     ),
     NoSuchColumn { table: String, column: String } => (
         ERRCODE_UNDEFINED_COLUMN,
         format!("column \"{column}\" of relation \"{table}\" does not exist"),
-        format!("A cache column refers to column \"{column}\" of table {table}."),
-        "Check the spelling; if the column was renamed or dropped, remove the cache column and add it again.",
+        "The call or a cache column names it, or the table has it in GitLab.",
+        "Check the spelling, and whether it was renamed or dropped. If a cache column refers to it, remove that and add it again.",
     ),
     NotATable { table: String } => (
         ERRCODE_WRONG_OBJECT_TYPE,

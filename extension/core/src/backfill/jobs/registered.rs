@@ -8,7 +8,7 @@ use crate::error::{BackfillError, OrRaise, Result, required};
 use lockstep_server::host::{Relation, check_is_owner};
 use lockstep_server::{
     OwnStatement, Statement, Target, View, as_role, connected, datum, has_rights_of, is_set_to,
-    with_settings,
+    may_clear, with_settings,
 };
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -91,8 +91,8 @@ fn register(name: &str, table: u32, statement: &str, key: Option<Vec<String>>) -
     // Checked now, so that errors are reported now.
     expanded(statement, &settings, &table, &walk)?;
     let query = OwnStatement::new(
-        "insert into lockstep.backfill_job (name, target_table, key_columns, statement, settings)
-         select $1, format('%I.%I', n.nspname, c.relname), $3::name[], $4, $5::jsonb
+        "insert into lockstep.backfill_job (name, target_table, key_columns, statement, settings, owner)
+         select $1, format('%I.%I', n.nspname, c.relname), $3::name[], $4, $5::jsonb, pg_get_userbyid(c.relowner)
            from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = $2",
         &[
             pg_sys::TEXTOID,
@@ -127,7 +127,11 @@ fn unregister_backfill_job(name: Option<&str>) {
 
 fn unregister(name: &str) -> Result<()> {
     let job = Registered::load(name)?;
-    job.check_rights(name)?;
+    // Nobody owns a table that is gone.
+    let is_left = job.owner == Oid::INVALID && may_clear(job.last_owner);
+    if !is_left {
+        job.check_rights(name)?;
+    }
     let query = OwnStatement::new(
         "delete from lockstep.backfill_job where name = $1",
         &[pg_sys::TEXTOID],
@@ -161,15 +165,18 @@ struct Registered {
     statement: String,
     settings: Settings,
     created_at: String,
-    /// The table's owner; None if the table is gone.
+    /// The table's owner; none if the table is gone.
     owner: Oid,
+    /// Who owned it when the job was registered; none if that role is gone.
+    last_owner: Oid,
 }
 
 impl Registered {
     fn find(name: &str) -> Result<Option<Self>> {
         let query = OwnStatement::new(
             // Not with to_regclass, which needs rights on the schema that we do not have.
-            "select c.oid, j.key_columns::text[], j.statement, j.settings::text, j.created_at::text, c.relowner
+            "select c.oid, j.key_columns::text[], j.statement, j.settings::text, j.created_at::text, c.relowner,
+                    (select r.oid from pg_roles r where r.rolname = j.owner)
                from lockstep.backfill_job j
                left join (pg_class c join pg_namespace n on n.oid = c.relnamespace)
                  on (n.nspname, c.relname) = ((parse_ident(j.target_table))[1], (parse_ident(j.target_table))[2])
@@ -186,6 +193,7 @@ impl Registered {
                     .unwrap_or_default(),
                 created_at: row.get(5).unwrap_or_default(),
                 owner: row.get(6).unwrap_or(Oid::INVALID),
+                last_owner: row.get(7).unwrap_or(Oid::INVALID),
             });
         })?;
         Ok(found)
@@ -278,10 +286,12 @@ fn under<R>(settings: &Settings, work: impl FnOnce() -> R) -> R {
     let settings: Vec<(CString, CString)> = settings
         .iter()
         .map(|(name, value)| match name.as_str() {
-            // Otherwise temporary tables and views of the session that runs it would be found first.
-            "search_path" if !value.split(',').any(|schema| schema.trim() == "pg_temp") => {
-                (text(name), text(&format!("{value}, pg_temp")))
-            }
+            // Otherwise temporary tables and views of the session that runs it would be found first. A path that names them
+            // already keeps its order.
+            "search_path" => match value.trim_ascii() {
+                "" => (text(name), text("pg_temp")),
+                path => (text(name), text(&format!("{path}, pg_temp"))),
+            },
             _ => (text(name), text(value)),
         })
         .collect();

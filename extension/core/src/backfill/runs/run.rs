@@ -6,7 +6,7 @@ use crate::backfill::jobs::{Counts, Key};
 use crate::error::{BackfillError, Result};
 use lockstep_server::host::Relation;
 use lockstep_server::kept;
-use lockstep_server::{OwnStatement, View, datum, has_rights_of, role_name};
+use lockstep_server::{OwnStatement, View, datum, has_rights_of, may_clear, role_name};
 use pgrx::pg_sys::{self, Datum, Oid};
 use serde_json::Value;
 
@@ -18,6 +18,8 @@ pub(crate) struct Run {
     pub(crate) status: Status,
     /// The owner of the table, as whom it runs; none if the table is gone.
     pub(crate) role: Oid,
+    /// The owner that it last had.
+    last_role: Oid,
     pub(crate) workers: i32,
     pub(crate) settings: Settings,
     pub(super) handed_out: Key,
@@ -59,7 +61,11 @@ impl Status {
 }
 
 const COLUMNS: &str = "r.id, r.job, r.target_table::oid, r.status,
-  (select c.relowner from pg_class c where c.oid = r.target_table), r.workers, r.settings::text, r.handed_out, r.last_key";
+  (select c.relowner from pg_class c where c.oid = r.target_table), r.workers, r.settings::text, r.handed_out, r.last_key, r.role";
+
+/// Whoever starts or changes the run has the rights of the present owner: errors may quote rows, which are not an earlier owner's.
+const ROLE: &str =
+    "role = coalesce((select c.relowner from pg_class c where c.oid = target_table), role)";
 
 struct Statements {
     load: OwnStatement,
@@ -97,8 +103,8 @@ impl Statements {
             ),
             insert: OwnStatement::new(
                 "insert into lockstep_internal.backfill_run
-                   (job, target_table, workers, settings, last_key, rows_estimated)
-                 values ($1, $2, $3, $4::jsonb, $5, $6)
+                   (job, target_table, workers, settings, last_key, rows_estimated, role)
+                 values ($1, $2, $3, $4::jsonb, $5, $6, (select c.relowner from pg_class c where c.oid = $2))
                  on conflict (target_table) where status in ('running', 'paused') do nothing
                  returning id",
                 &[
@@ -111,13 +117,18 @@ impl Statements {
                 ],
             ),
             set_status: OwnStatement::new(
-                "update lockstep_internal.backfill_run
-                    set status = $2, held_by = null, finished_at = case when $2 in ('running', 'paused') then null else clock_timestamp() end
-                  where id = $1",
+                &format!(
+                    "update lockstep_internal.backfill_run
+                        set status = $2, held_by = null, {ROLE},
+                            finished_at = case when $2 in ('running', 'paused') then null else clock_timestamp() end
+                      where id = $1"
+                ),
                 &[pg_sys::INT8OID, pg_sys::TEXTOID],
             ),
             set_settings: OwnStatement::new(
-                "update lockstep_internal.backfill_run set settings = $2::jsonb, workers = $3 where id = $1",
+                &format!(
+                    "update lockstep_internal.backfill_run set settings = $2::jsonb, workers = $3, {ROLE} where id = $1"
+                ),
                 &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::INT4OID],
             ),
             hand_out: OwnStatement::new(
@@ -222,9 +233,10 @@ impl Run {
             .ok_or_else(|| BackfillError::NoSuchRun { run: id }.into())
     }
 
-    /// The caller must have the rights of the table's owner.
+    /// The caller must have the rights of the table's owner, or may clear away what is left once the table is gone.
     pub(crate) fn checked(self) -> Result<Self> {
-        match has_rights_of(self.role) {
+        let is_left = self.role == Oid::INVALID && may_clear(self.last_role);
+        match is_left || has_rights_of(self.role) {
             true => Ok(self),
             false => Err(BackfillError::NotRunOwner { run: self.id }.into()),
         }
@@ -249,6 +261,7 @@ impl Run {
                 settings: Settings::stored(&row.get::<String>(7).unwrap_or_default()),
                 handed_out: row.get(8).unwrap_or_default(),
                 last_key: row.get(9).unwrap_or_default(),
+                last_role: row.get(10).unwrap_or(Oid::INVALID),
             });
         })?;
         Ok(found)

@@ -255,10 +255,12 @@ fn give_up(place: &Place, error: &str) -> Result<()> {
     let run = Run::lock(place.run)?;
     let is_last = presence::leave_last(run.id, place.slot);
     if is_last && run.status == Status::Running {
-        return run.give_up(
-            &format!("its workers failed {MOST_ERRORS} times in a row: see last_error, then call lockstep.resume_backfill"),
-            error,
-        );
+        let next = match run.role {
+            Oid::INVALID => "its table is gone: call lockstep.cancel_backfill",
+            _ => "see last_error, then call lockstep.resume_backfill",
+        };
+        let reason = format!("its workers failed {MOST_ERRORS} times in a row: {next}");
+        return run.give_up(&reason, error);
     }
     Run::set_error(run.id, error)
 }

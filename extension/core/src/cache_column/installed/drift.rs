@@ -136,8 +136,9 @@ fn standings(most: usize) -> Result<Vec<Standing>> {
         let wrong = match definition.resolve() {
             Ok(resolved) => {
                 // A table's owner can make this fail, but must not keep others from seeing the state of their own columns.
-                match attempt(AssertUnwindSafe(|| count_drift(&resolved, most))) {
-                    Ok(wrong) => Some(wrong? as i64),
+                let count = || count_drift(&resolved, most).or_raise();
+                match attempt(AssertUnwindSafe(count)) {
+                    Ok(wrong) => Some(wrong as i64),
                     Err(failure) => {
                         warning!("drift of {what} cannot be counted: {}", failure.message);
                         None
@@ -164,10 +165,13 @@ pub(super) fn wrong_today(definition: &Definition) -> Result<String> {
         return Ok(String::new());
     };
     let wrong = match are_read_at_once([&resolved.target, &resolved.source]) {
-        true => attempt(AssertUnwindSafe(|| count_drift(&resolved, usize::MAX))).ok(),
+        true => attempt(AssertUnwindSafe(|| {
+            count_drift(&resolved, usize::MAX).or_raise()
+        }))
+        .ok(),
         false => None,
     };
-    Ok(match wrong.transpose()? {
+    Ok(match wrong {
         Some(0) => "; no row is wrong today".to_owned(),
         Some(1) => "; 1 row is wrong today".to_owned(),
         Some(rows) => format!("; {rows} rows are wrong today"),
