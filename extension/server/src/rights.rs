@@ -155,6 +155,12 @@ pub fn has_rights_of(role: Oid) -> bool {
     unsafe { pg_sys::has_privs_of_role(pg_sys::GetUserId(), role) }
 }
 
+/// Whether a role has the rights of another.
+pub(crate) fn role_has_rights_of(member: u32, role: u32) -> bool {
+    // SAFETY: looks up memberships.
+    unsafe { pg_sys::has_privs_of_role(Oid::from(member), Oid::from(role)) }
+}
+
 /// Whether the current user has the rights of the named role. A superuser has those of a dropped role as well.
 pub fn has_rights_of_name(role: &str) -> bool {
     let Ok(role) = CString::new(role) else {

@@ -97,9 +97,9 @@ fn temporary_table_is_refused() -> Result<()> {
     Ok(())
 }
 
-/// A parent's triggers do not fire for rows of its children. A child by itself is a table like any other.
+/// A parent's triggers do not fire for rows of its children, nor a child's statement triggers for statements on the parent.
 #[test]
-fn parent_in_an_inheritance_is_refused_and_a_child_is_not() -> Result<()> {
+fn parent_and_child_of_an_inheritance_are_refused() -> Result<()> {
     let mut client = with_relations("surface_inheritance")?;
     for (target, source) in [("parent_t", "good_s"), ("good_t", "parent_s")] {
         refused(
@@ -110,7 +110,10 @@ fn parent_in_an_inheritance_is_refused_and_a_child_is_not() -> Result<()> {
         )?;
     }
     client.batch_execute("create index on child_s (key)")?;
-    client.batch_execute(&add("child_t", "child_s"))?;
+    for (target, source) in [("child_t", "good_s"), ("good_t", "child_s")] {
+        let message = "inherits from another table";
+        refused(&mut client, &add(target, source), "0A000", message)?;
+    }
     Ok(())
 }
 

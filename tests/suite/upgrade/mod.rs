@@ -10,6 +10,7 @@ mod server;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::host::{self, Layout};
@@ -199,10 +200,7 @@ fn every_released_version_can_be_updated() -> Result<()> {
             version != current,
             "{version} is released: what changes its schema needs a version of its own, and an update script"
         );
-        fs::copy(
-            frozen.join(install_script(&version)),
-            directory.join(install_script(&version)),
-        )?;
+        provide(&version, &directory)?;
         let name = format!("upgrade_{}", version.replace('.', "_"));
         let mut client = database::empty(&name)?;
         host::create(&mut client, Layout::Narrow)?;
@@ -258,6 +256,80 @@ fn every_released_version_can_be_updated() -> Result<()> {
         )?;
         client.batch_execute("create extension lockstep_slack; select * from lockstep.attach(); select * from lockstep.detach(); drop extension lockstep cascade")?;
     }
+    Ok(())
+}
+
+/// Puts a frozen script where the server finds it, whole at every moment: tests run side by side.
+fn provide(version: &str, directory: &Path) -> Result<()> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let script = install_script(version);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let copy = directory.join(format!("{script}.{number}"));
+    fs::copy(
+        lockstep_tests::root().join("tests/upgrade").join(&script),
+        &copy,
+    )?;
+    Ok(fs::rename(copy, directory.join(script))?)
+}
+
+/// 0.1.0 accepted what this version does not, and its definitions share the triggers of a source with others.
+#[test]
+fn what_cannot_be_kept_keeps_nothing_else_from_working() -> Result<()> {
+    let mut client = database::empty("upgrade_unfit")?;
+    let directory = scripts(&mut client)?;
+    provide("0.1.0", &directory)?;
+    client.batch_execute(
+        "create extension lockstep version '0.1.0';
+         create domain word as text;
+         create table t (id bigint primary key, has_a boolean, has_b boolean);
+         create table s (t_id bigint references t, kind text, named word); create index on s (t_id);
+         create table gone (id bigint primary key, has_c boolean);
+         insert into lockstep.cache_column_definition (id, target_table, target_column, source_table, key_column, match)
+         values (1, 't', 'has_a', 's', 't_id', '{\"kind\": \"a\"}'), (2, 't', 'has_b', 's', 't_id', '{\"named\": \"b\"}'),
+                (3, 'gone', 'has_c', 's', 't_id', '{\"kind\": \"c\"}');
+         insert into t values (1, false, false);
+         drop table gone",
+    )?;
+    client.batch_execute("alter extension lockstep update")?;
+    client.batch_execute("insert into s values (1, 'a', 'b')")?;
+    let row = client.query_one(
+        "select (select has_a from t), (select string_agg(id || ' ' || state, ', ' order by id) from lockstep.cache_columns)",
+        &[],
+    )?;
+    assert!(row.get::<_, bool>(0));
+    assert_eq!(row.get::<_, String>(1), "1 active");
+    Ok(())
+}
+
+/// The table's owner may not create the triggers there, whoever updates.
+#[test]
+fn partition_of_another_role_does_not_stop_the_update() -> Result<()> {
+    let mut client = database::empty("upgrade_partition")?;
+    let directory = scripts(&mut client)?;
+    provide("0.1.0", &directory)?;
+    client.batch_execute(
+        "create role upgrade_partition_owner; create role upgrade_partition_other;
+         create extension lockstep version '0.1.0';
+         create table t (id bigint primary key, has_a boolean) partition by range (id);
+         create table part partition of t default;
+         create table s (t_id bigint, kind text); create index on s (t_id);
+         alter table t owner to upgrade_partition_owner; alter table s owner to upgrade_partition_owner; alter table part owner to upgrade_partition_other;
+         insert into lockstep.cache_column_definition (id, target_table, target_column, source_table, key_column, match)
+         values (1, 't', 'has_a', 's', 't_id', '{\"kind\": \"a\"}')",
+    )?;
+    client.batch_execute("alter extension lockstep update; insert into s values (1, 'a')")?;
+    let state = "select state from lockstep.cache_columns";
+    assert_eq!(
+        client.query_one(state, &[])?.get::<_, String>(0),
+        "partition \"public.part\" belongs to another role"
+    );
+    client.batch_execute(
+        "alter table part owner to upgrade_partition_owner; set role upgrade_partition_owner; select lockstep.attach(); reset role",
+    )?;
+    assert_eq!(client.query_one(state, &[])?.get::<_, String>(0), "active");
+    client.batch_execute(
+        "drop table t, s; drop role upgrade_partition_owner, upgrade_partition_other",
+    )?;
     Ok(())
 }
 

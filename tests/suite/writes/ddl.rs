@@ -7,6 +7,7 @@ use postgres::Client;
 
 use crate::concurrency::{pid_of, wait_until_blocked};
 use crate::database::cluster;
+use crate::surface::refusal::refused;
 use crate::writes::{ROOMS_AND_GUESTS, assert_rooms, expect_rooms, with_rooms};
 
 /// An application trigger in which every update of a guest makes the guest leave.
@@ -299,6 +300,78 @@ fn table_gets_an_inheritance_child() -> Result<()> {
         row.get::<_, String>(0),
         "inheritance children without triggers"
     );
+    Ok(())
+}
+
+/// A statement on the parent writes the rows of a child and fires the row triggers of the child, but not its statement triggers.
+#[test]
+fn table_becomes_an_inheritance_child() -> Result<()> {
+    let mut client = with_rooms("ddl_inheritance_child", ROOMS_AND_GUESTS)?;
+    let client = &mut client;
+    client.batch_execute(
+        "create table people (room_id bigint, present boolean not null); create table places (has_guest boolean)",
+    )?;
+    for (table, parent) in [("guests", "people"), ("rooms", "places")] {
+        client.batch_execute(&format!("alter table {table} inherit {parent}"))?;
+        assert_eq!(
+            state(client)?,
+            format!("table \"public.{table}\" inherits from another table")
+        );
+        client.batch_execute("select lockstep.attach()")?;
+        ensure!(state(client)?.contains("inherits"), "attach mended {table}");
+        // What is written without the parent counts.
+        expect_rooms(client, "insert into guests values (1, 1, true)", &[1])?;
+        client.batch_execute("select lockstep.remove_cache_column('rooms', 'has_guest')")?;
+        refused(
+            client,
+            crate::writes::DEFINE,
+            "0A000",
+            "inherits from another table",
+        )?;
+        client.batch_execute(&format!("alter table {table} no inherit {parent}"))?;
+        client.batch_execute(crate::writes::DEFINE)?;
+        expect_rooms(
+            client,
+            "delete from guests; select lockstep.repair_cache_column('rooms', 'has_guest')",
+            &[],
+        )?;
+    }
+    Ok(())
+}
+
+/// The triggers of a target follow its columns, not their names.
+#[test]
+fn two_columns_of_the_target_exchange_names() -> Result<()> {
+    let mut client = with_rooms("ddl_exchanged_target", ROOMS_AND_GUESTS)?;
+    client.batch_execute(
+        "alter table rooms add column other boolean default false;
+         begin;
+         alter table rooms rename column has_guest to former;
+         alter table rooms rename column other to has_guest;
+         commit",
+    )?;
+    mend(&mut client, "triggers on another column")?;
+    expect_rooms(&mut client, "insert into guests values (1, 1, true)", &[1])
+}
+
+/// The guard then has to look at updates that do not name the column.
+#[test]
+fn before_update_trigger_of_the_host_changes_the_column() -> Result<()> {
+    let mut client = with_rooms("ddl_before_update_target", ROOMS_AND_GUESTS)?;
+    client.batch_execute("select lockstep.remove_cache_column('rooms', 'has_guest')")?;
+    client.batch_execute(&crate::writes::DEFINE.replace(
+        "'{\"present\": true}')",
+        "'{\"present\": true}', guard => true)",
+    ))?;
+    client.batch_execute(
+        &EXPEL
+            .replace("guests", "rooms")
+            .replace("new.present := false", "new.has_guest := true"),
+    )?;
+    mend(&mut client, HIDDEN)?;
+    expect_rooms(&mut client, "insert into guests values (1, 1, true)", &[1])?;
+    let row = client.query_one("select count(*) from pg_trigger where tgrelid = 'rooms'::regclass and tgname like 'lockstep%' and tgattr::text <> ''", &[])?;
+    assert_eq!(row.get::<_, i64>(0), 0);
     Ok(())
 }
 

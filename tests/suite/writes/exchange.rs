@@ -176,25 +176,6 @@ fn definition_of_a_dropped_target_is_removed_by_name() -> Result<()> {
     Ok(())
 }
 
-/// A deferred application trigger prevents writes with another role's rights, and thus lockstep.
-#[test]
-fn deferred_trigger_of_the_target_is_told() -> Result<()> {
-    let mut client = with_rooms("exchange_deferred", ROOMS_AND_GUESTS)?;
-    let client = &mut client;
-    client.batch_execute(
-        "create function nothing() returns trigger language plpgsql as $$ begin return null; end $$;
-         create constraint trigger at_commit after insert on rooms deferrable initially deferred for each row execute function nothing()",
-    )?;
-    assert_eq!(state(client)?, "active");
-    client.batch_execute(
-        "create constraint trigger at_commit_too after update on rooms deferrable initially deferred for each row execute function nothing()",
-    )?;
-    ensure!(state(client)?.starts_with("deferred trigger"));
-    let error = error_of(client, "insert into guests values (1, 1, true)")?;
-    assert_eq!(error.code().code(), "42501", "{error:?}");
-    Ok(())
-}
-
 /// Other users' tables, views and triggers with our functions do not get in the way.
 #[test]
 fn attach_waits_for_nobody_elses_table() -> Result<()> {

@@ -2,6 +2,7 @@
 
 mod concurrent;
 mod ddl;
+mod deferred;
 mod exchange;
 mod foreign_ddl;
 mod itself;

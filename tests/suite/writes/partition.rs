@@ -3,7 +3,7 @@
 use anyhow::Result;
 use postgres::Client;
 
-use crate::surface::refusal::error_of;
+use crate::surface::refusal::{error_of, refused};
 use crate::writes::{DEFINE, expect_rooms, with_rooms};
 
 const PARTITIONED: &str = "
@@ -214,4 +214,62 @@ fn triggers_are_repaired_beside_an_unlogged_partition() -> Result<()> {
         "insert into guests values (1, 1, true, 'north')",
         &[1],
     )
+}
+
+/// PostgreSQL creates the triggers of a partitioned table on its partitions too, which then must not be another role's.
+#[test]
+fn partition_of_another_role_is_refused_and_told() -> Result<()> {
+    const WHY: &str = "belongs to another role";
+    let mut client = partitioned("writes_partition_owner")?;
+    let client = &mut client;
+    client.batch_execute(
+        "create role partition_owner; create role partition_other; grant create on schema public to partition_owner;
+         alter table rooms owner to partition_owner; alter table guests owner to partition_owner;
+         alter table guests_north owner to partition_owner; alter table guests_south owner to partition_owner;
+         alter table guests_south_low owner to partition_owner; alter table guests_south_high owner to partition_owner;
+         alter table rooms add has_absent boolean;
+         select lockstep.add_cache_column('rooms', 'has_absent', 'guests', 'room_id', '{\"present\": false}');
+         alter table guests_south_low owner to partition_other",
+    )?;
+    let states = "select string_agg(distinct state, ', ') from lockstep.cache_columns";
+    let state: String = client.query_one(states, &[])?.get(0);
+    assert_eq!(
+        state,
+        "partition \"public.guests_south_low\" belongs to another role"
+    );
+    let skipped = "select count(*) from lockstep.attach() where status = 'skipped' and detail like '%belongs to another role'";
+    client.batch_execute("set role partition_owner")?;
+    assert_eq!(client.query_one(skipped, &[])?.get::<_, i64>(0), 2);
+    client.batch_execute("reset role")?;
+    expect_rooms(
+        client,
+        "insert into guests values (1, 1, true, 'south')",
+        &[1],
+    )?;
+    let remove = |column: &str| format!("select lockstep.remove_cache_column('rooms', '{column}')");
+    for role in ["reset role", "set role partition_owner"] {
+        client.batch_execute(role)?;
+        let error = refused(client, &remove("has_absent"), "42501", WHY)?;
+        let hint = "alter table public.guests_south_low owner to partition_owner";
+        assert!(
+            error.hint().is_some_and(|it| it.contains(hint)),
+            "{error:?}"
+        );
+    }
+    client.batch_execute("reset role; alter table guests_south_low owner to partition_owner")?;
+    client.batch_execute(&remove("has_absent"))?;
+    client.batch_execute("alter table guests_south_low owner to partition_other")?;
+    // The last one takes all triggers with it.
+    client.batch_execute(&remove("has_guest"))?;
+    refused(client, DEFINE, "42501", WHY)?;
+    // A role that has the rights of the other may.
+    client.batch_execute("grant partition_other to partition_owner")?;
+    client.batch_execute(DEFINE)?;
+    expect_rooms(
+        client,
+        "insert into guests values (2, 2, true, 'south')",
+        &[1, 2],
+    )?;
+    client.batch_execute("drop owned by partition_owner, partition_other; drop role partition_owner, partition_other")?;
+    Ok(())
 }

@@ -177,7 +177,7 @@ errors! {
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!("{keys} noted keys of cache columns were not flushed"),
         "Row triggers noted changes, but the statement trigger lockstep_flush did not fire, so the cache columns would be wrong.",
-        "Enable the trigger lockstep_flush, or remove the cache column and add it again.",
+        "Read state in lockstep.cache_columns. If the trigger lockstep_flush is disabled, enable it; else remove the cache column.",
     ),
     OldFunction => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

@@ -3,7 +3,8 @@
 use super::tables::{FEATURES, GATES, Tables};
 use crate::error::{FeatureError, Result};
 use lockstep_server::host::{
-    Answer, HostTrigger, Relation, Scope, check_is_owner, install_triggers, remove_triggers, run,
+    Answer, HostTrigger, Relation, Scope, Writes, check_is_owner, install_triggers,
+    remove_triggers, run,
 };
 use lockstep_server::{Statement, connected, datum, distributes_schema, with_catalog_path};
 use pgrx::pg_sys;
@@ -71,7 +72,10 @@ pub(crate) fn attach(schema: &str, scope: &Scope) -> Result<Answer> {
     }
     let checked = tables
         .iter()
-        .try_for_each(Relation::check_is_permanent_table)
+        .try_for_each(|table| {
+            table.check_is_permanent_table()?;
+            table.check_defers_nothing(Writes::Rows)
+        })
         .and_then(|()| Tables::find(schema));
     if let Err(error) = checked {
         return answer("skipped", error.message());

@@ -3,7 +3,8 @@
 use super::tables::{ACCOUNT, Tables, WORKFLOWS};
 use crate::error::{OrRaise, Result, required};
 use lockstep_server::host::{
-    self, Answer, HostTrigger, Relation, Scope, check_is_owner, install_triggers, remove_triggers,
+    self, Answer, HostTrigger, Relation, Scope, Writes, check_is_owner, install_triggers,
+    remove_triggers,
 };
 use pgrx::prelude::*;
 
@@ -32,6 +33,7 @@ pub(crate) fn attach(schema: &str, scope: &Scope) -> Result<Answer> {
     check_is_owner(&workflows)?;
     let checked = workflows
         .check_is_permanent_table()
+        .and_then(|()| workflows.check_defers_nothing(Writes::Column(ACCOUNT)))
         .and_then(|()| Tables::of_schema(schema));
     let tables = match checked {
         Ok(tables) => tables,

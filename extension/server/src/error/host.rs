@@ -78,6 +78,27 @@ errors! {
         "Triggers of the parent do not fire for rows of its children, so their changes would be missed.",
         "Use declarative partitioning, or a source without children.",
     ),
+    InheritanceChild { table: String } => (
+        ERRCODE_FEATURE_NOT_SUPPORTED,
+        format!("table \"{table}\" inherits from another table"),
+        "Statements on the parent write its rows as well, and fire the statement triggers of the parent alone.",
+        format!("Use declarative partitioning, or take it out: alter table {table} no inherit ..."),
+    ),
+    PartitionOwner { partition: String, owner: String } => (
+        ERRCODE_INSUFFICIENT_PRIVILEGE,
+        format!("partition \"{partition}\" belongs to another role"),
+        format!("Triggers of the whole table are created on its partitions as well, and role \"{owner}\", which owns the table, may not do that."),
+        format!("Let one role own all: alter table {partition} owner to {}.", quote_identifier(&owner)),
+    ),
+    Deferrable { table: String, constraint: String } => (
+        ERRCODE_FEATURE_NOT_SUPPORTED,
+        format!("deferrable constraint \"{constraint}\" of table \"{table}\" refuses lockstep's writes"),
+        "PostgreSQL does not let code that acts for the owner of a table put off a check or a trigger to the end of the transaction.",
+        format!(
+            "Make it not deferrable: alter table {table} alter constraint {} not deferrable. A constraint trigger has to be created again.",
+            quote_identifier(&constraint)
+        ),
+    ),
     ForeignPartition { partition: String } => (
         ERRCODE_FEATURE_NOT_SUPPORTED,
         format!("partition \"{partition}\" is a foreign table"),

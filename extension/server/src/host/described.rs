@@ -167,6 +167,9 @@ fn read(oid: u32) -> Option<Relation> {
         partitions,
         has_inheritance_children: class.kind == 'r'
             && !PG_INHERITS_BY_PARENT.rows(oid, |_| Some(())).is_empty(),
+        is_inheritance_child: class.kind == 'r'
+            && !class.is_partition
+            && !PG_INHERITS_BY_CHILD.rows(oid, |_| Some(())).is_empty(),
         primary_key: primary_key
             .iter()
             .filter_map(|number| Some(named(*number)?.name.clone()))

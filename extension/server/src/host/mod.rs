@@ -4,6 +4,7 @@
 mod alter;
 mod ancestry;
 mod column;
+mod deferred;
 mod described;
 mod equality;
 mod known;
@@ -20,6 +21,7 @@ pub use alter::{
 };
 pub use ancestry::{at_or_below, path_of, way_to};
 pub use column::{Column, IntegerWidth};
+pub use deferred::Writes;
 pub use described::reading_once;
 pub use known::Known;
 pub use named::tables_named;

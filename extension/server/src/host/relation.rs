@@ -4,7 +4,8 @@ use super::column::Column;
 use super::watch::watch_for;
 use crate::citus::check_is_not_on_worker;
 use crate::error::{HostError, Result};
-use crate::{Rights, Statement, connected, datum, with_catalog_path};
+use crate::rights::role_has_rights_of;
+use crate::{Rights, Statement, connected, datum, role_name, with_catalog_path};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::spi::quote_qualified_identifier;
 use std::rc::Rc;
@@ -30,6 +31,8 @@ pub struct Relation {
     /// All tables below it, if it is partitioned.
     pub partitions: Vec<Part>,
     pub(super) has_inheritance_children: bool,
+    /// It has parents, and is no partition.
+    pub(super) is_inheritance_child: bool,
     pub(super) columns: Vec<Column>,
     pub(super) primary_key: Vec<String>,
     /// Columns that a valid, complete btree index starts with.
@@ -222,6 +225,30 @@ impl Relation {
         match self.partitions.iter().find(|part| part.is_foreign) {
             Some(part) => Err(HostError::ForeignPartition {
                 partition: part.name.clone(),
+            }
+            .into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that all statements that write its rows fire its statement triggers.
+    pub fn check_is_no_child(&self) -> Result<()> {
+        match self.is_inheritance_child {
+            true => Err(HostError::InheritanceChild {
+                table: self.qualified_name(),
+            }
+            .into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Checks that its owner may create triggers on all its partitions.
+    pub fn check_owns_partitions(&self) -> Result<()> {
+        let is_others = |part: &&Part| !role_has_rights_of(self.owner, part.owner);
+        match self.partitions.iter().find(is_others) {
+            Some(part) => Err(HostError::PartitionOwner {
+                partition: part.name.clone(),
+                owner: role_name(Oid::from(self.owner)),
             }
             .into()),
             None => Ok(()),

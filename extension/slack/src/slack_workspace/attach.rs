@@ -5,7 +5,7 @@ use super::host::{LINKS, SLACK, Tables};
 use super::identical::{TRIGGERS_OF_LINKS, TRIGGERS_OF_ROWS, differing_today};
 use crate::error::Result;
 use lockstep_server::host::{
-    Answer, Relation, Scope, check_is_owner, install_triggers, remove_triggers,
+    Answer, Relation, Scope, Writes, check_is_owner, install_triggers, remove_triggers,
 };
 
 pub(crate) const FEATURE: &str = SLACK;
@@ -28,12 +28,26 @@ pub(crate) fn attach(schema: &str, scope: &Scope) -> Result<Answer> {
         check_is_owner(table)?;
     }
     for table in ours {
-        if let Err(error) = table.check_is_permanent_table() {
+        let checked = table
+            .check_is_permanent_table()
+            .and_then(|()| table.check_is_no_child());
+        if let Err(error) = checked {
             return answer("skipped", error.message());
         }
         if table.is_partitioned() {
             let name = table.qualified_name();
             return answer("skipped", format!("table \"{name}\" is partitioned"));
+        }
+    }
+    let written = [
+        (&tables.slack, Writes::Rows),
+        (&tables.links, Writes::Rows),
+        (&tables.scopes, Writes::RowsCome),
+        (&tables.integrations, Writes::RowsCome),
+    ];
+    for (table, writes) in written {
+        if let Err(error) = table.check_defers_nothing(writes) {
+            return answer("skipped", error.message());
         }
     }
     let installed = install_triggers(

@@ -2,7 +2,7 @@
 
 use super::condition::{Condition, conditions};
 use crate::error::{CacheColumnError, Result, ServerError};
-use lockstep_server::host::{Column, InstalledTrigger, Reference, Relation};
+use lockstep_server::host::{Column, InstalledTrigger, Reference, Relation, Writes};
 use lockstep_server::kept;
 use lockstep_server::{Answer, Statement, View, as_ourselves, connected, datum, with_catalog_path};
 use pgrx::pg_sys::{self, Oid};
@@ -244,17 +244,24 @@ impl Resolved {
         self.source.check_trigger_names()
     }
 
-    /// Whether all rows are on this server, which DDL may change later.
-    pub(crate) fn check_is_here(&self) -> Result<()> {
-        self.target.check_has_no_foreign_partition()?;
-        self.source.check_has_no_foreign_partition()
+    /// Whether all rows are on this server and are written under our triggers, which DDL may change later.
+    pub(crate) fn check_is_whole(&self) -> Result<()> {
+        for table in [&self.target, &self.source] {
+            table.check_is_no_child()?;
+            table.check_has_no_foreign_partition()?;
+            table.check_owns_partitions()?;
+        }
+        Ok(())
     }
 
-    /// What else DDL may change later: the source's rows outlive a crash, and an enum still has the label of a match.
+    /// What else DDL may change later: the source's rows outlive a crash, an enum still has the label of a match, and the column can
+    /// be written.
     pub(crate) fn check_lasting(&self) -> Result<()> {
         self.conditions
             .iter()
             .try_for_each(Condition::check_label)?;
+        self.target
+            .check_defers_nothing(Writes::Column(&self.column.name))?;
         match self.source.unlogged_table() {
             Some(table) => Err(CacheColumnError::UnloggedSource { table }.into()),
             None => Ok(()),
@@ -271,7 +278,7 @@ impl Resolved {
             }
             .into());
         }
-        self.check_is_here()?;
+        self.check_is_whole()?;
         self.check_lasting()
     }
 

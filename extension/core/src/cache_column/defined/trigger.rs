@@ -78,7 +78,9 @@ pub(crate) struct Installed {
     arguments: String,
     /// It belongs to the trigger of the whole table.
     is_copy: bool,
-    /// The columns whose updates fire it, and those in its condition; quoted.
+    /// It fires for updates of certain columns only.
+    is_of_columns: bool,
+    /// These columns, and those in its condition; quoted.
     columns: BTreeSet<String>,
 }
 
@@ -116,7 +118,7 @@ pub(crate) fn installed_on(tables: &[u32]) -> Result<Vec<Installed>> {
         "select coalesce(jsonb_agg(jsonb_build_object(
            'table', g.tgrelid::bigint, 'owner', c.relowner::bigint, 'table_name', format('%I.%I', cn.nspname, c.relname),
            'name', g.tgname, 'is_copy', g.tgparentid <> 0, 'function', (select p.proname from pg_proc p where p.oid = g.tgfoid), 'kind', g.tgtype, 'enabled', g.tgenabled::text,
-           'arguments', encode(g.tgargs, 'escape'), 'columns', array(
+           'arguments', encode(g.tgargs, 'escape'), 'is_of_columns', g.tgattr::text <> '', 'columns', array(
              select distinct quote_ident(a.attname) from pg_depend d
                join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
               where d.classid = 'pg_trigger'::regclass and d.objid = g.oid and d.refclassid = 'pg_class'::regclass
@@ -208,6 +210,11 @@ impl Trigger {
         self.kind & TRUNCATE != 0
     }
 
+    /// On a partitioned table PostgreSQL creates it for the partitions as well.
+    pub(crate) fn is_for_rows(&self) -> bool {
+        self.kind & ROW != 0
+    }
+
     fn find<'a>(&self, installed: &'a [Installed]) -> Option<&'a Installed> {
         installed.iter().find(|found| found.is_one(self))
     }
@@ -230,11 +237,10 @@ impl Trigger {
             Some(Flaw::NotAlways)
         } else if self.is_copy {
             None
+        } else if self.kind & UPDATE != 0 && self.update_of.is_empty() && found.is_of_columns {
+            Some(Flaw::UpdatesHidden)
         } else if found.columns != columns {
-            Some(match self.update_of.is_empty() {
-                true => Flaw::UpdatesHidden,
-                false => Flaw::OnAnotherColumn,
-            })
+            Some(Flaw::OnAnotherColumn)
         } else if found.kind != self.kind || found.arguments != arguments.concat() {
             Some(Flaw::Outdated)
         } else {

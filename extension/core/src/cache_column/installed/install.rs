@@ -226,6 +226,9 @@ pub(super) fn clear(table: u32) -> Result<()> {
     }
     let changed = needed.iter().filter(|needed| needed.is_changed(&installed));
     for trigger in changed {
+        if trigger.is_for_rows() {
+            table.check_owns_partitions()?;
+        }
         trigger.install(&installed)?;
     }
     Ok(())

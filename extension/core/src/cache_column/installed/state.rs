@@ -90,7 +90,7 @@ pub(super) fn examine(definition: &Definition) -> Result<State> {
         Ok(resolved) => resolved,
         Err(error) => return Ok(State::Unfit(unfit(definition, error)?)),
     };
-    if let Err(error) = resolved.check_is_here() {
+    if let Err(error) = resolved.check_is_whole() {
         return Ok(State::Unfit(error.message()));
     }
     let work = match work(resolved) {
@@ -202,23 +202,16 @@ fn unfit(definition: &Definition, error: Error) -> Result<String> {
     })
 }
 
-/// What keeps the column from being written. An application trigger that an update of it defers: PostgreSQL does not let code that
-/// runs with another role's rights queue a deferred trigger. Or a rule that does something else instead of an update.
+/// What keeps the column from being written: a rule that does something else instead of an update.
 fn obstacle(resolved: &Resolved) -> Option<String> {
     let query = Statement::new(
-        "select 'deferred trigger on the target refuses its writes' from pg_trigger g
-          where g.tgrelid = any ($1::bigint[]::oid[]) and not g.tgisinternal and g.tgenabled <> 'D' and g.tginitdeferred
-            and g.tgtype & 16 <> 0 and (g.tgattr::text = '' or exists (
-              select from pg_attribute a where a.attrelid = g.tgrelid and a.attname = $2 and a.attnum = any (g.tgattr::smallint[])))
-         union all
-         select 'rule on the target replaces its writes' from pg_rewrite r
+        "select 'rule on the target replaces its writes' from pg_rewrite r
           where r.ev_class = any ($1::bigint[]::oid[]) and r.ev_type = '2' and r.is_instead and r.ev_enabled <> 'D'
           limit 1",
-        &[pg_sys::INT8ARRAYOID, pg_sys::TEXTOID],
+        &[pg_sys::INT8ARRAYOID],
     );
     let target = &resolved.target;
     let parts = target.partitions.iter().map(|part| part.oid);
     let tables: Vec<i64> = parts.chain([target.oid]).map(i64::from).collect();
-    let arguments = [datum(tables), datum(resolved.column.name.clone())];
-    with_catalog_path(|| connected(|| query.text(&arguments)))
+    with_catalog_path(|| connected(|| query.text(&[datum(tables)])))
 }

@@ -1,5 +1,6 @@
 //! Upgrades from earlier versions. The library is replaced before ALTER EXTENSION UPDATE runs.
 
+use super::install::remove;
 use super::repair::{Mended, mend};
 use crate::cache_column::defined::Definition;
 use crate::error::{CacheColumnError, Error, OrRaise, Result};
@@ -17,15 +18,23 @@ fn mend_cache_columns() {
     mend_all().or_raise();
 }
 
+/// What this version cannot maintain at all is removed: it would make the triggers fail that it shares with other definitions.
 fn mend_all() -> Result<()> {
     for definition in Definition::all()? {
-        let what = format!(
-            "{}.{}",
-            definition.target_name.join("."),
-            definition.target_column
-        );
+        // 0.1.0 kept no names, so all that is known of a table that was dropped is its number.
+        let table = match definition.target_name.as_slice() {
+            [] => format!("of dropped table {}", definition.target),
+            name => format!("of {}", name.join(".")),
+        };
+        let what = format!("{} {table}", definition.target_column);
         match mend(&definition)? {
             Mended::NothingToDo | Mended::Would(_) | Mended::Done(_) => {}
+            Mended::Unfit(why) if definition.clone().resolve().is_err() => {
+                remove(&definition)?;
+                warning!(
+                    "cache column {what} is not maintained: {why}, so its definition was removed"
+                );
+            }
             Mended::Removed(why) | Mended::Unfit(why) => {
                 warning!("cache column {what} is not maintained: {why}");
             }
