@@ -21,7 +21,7 @@ pub(crate) struct TokenKeyArguments {
     #[arg(long, value_name = "KEY", env = "LOCKSTEP_TOKEN_KEY", hide_env_values = true, value_parser = SecretParser)]
     pub(crate) token_key: Option<SecretString>,
 
-    /// A previous key, until `rekey` has been run; may be given several times, in the environment variable separated by commas
+    /// A previous key, until `rekey` has been run; several are given one each, or separated by commas, which no key may have
     #[arg(long = "previous-token-key", value_name = "KEY", env = "LOCKSTEP_PREVIOUS_TOKEN_KEYS", hide_env_values = true, value_delimiter = ',', value_parser = SecretParser)]
     pub(crate) previous_token_keys: Vec<SecretString>,
 }

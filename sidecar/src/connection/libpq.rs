@@ -19,7 +19,7 @@ const SOCKETS: &str = "/var/run/postgresql";
 const OF_TLS: [&str; 4] = ["sslmode", "sslrootcert", "sslcert", "sslkey"];
 
 /// libpq variables that are not supported here and must not be ignored silently.
-const REFUSED: [&str; 14] = [
+const REFUSED: [&str; 23] = [
     "PGSERVICE",
     "PGSERVICEFILE",
     "PGPASSFILE",
@@ -34,14 +34,29 @@ const REFUSED: [&str; 14] = [
     "PGKRBSRVNAME",
     "PGGSSLIB",
     "PGLOADBALANCEHOSTS",
+    "PGGSSDELEGATION",
+    "PGSSLSNI",
+    "PGSSLCOMPRESSION",
+    "PGMINPROTOCOLVERSION",
+    "PGMAXPROTOCOLVERSION",
+    "PGDATESTYLE",
+    "PGTZ",
+    "PGGEQO",
+    "PGGSSENCMODE",
 ];
+
+/// What is wanted without it, and is done.
+const AS_IT_IS: [(&str, &str); 2] = [("PGGSSENCMODE", "disable"), ("PGGSSENCMODE", "prefer")];
 
 /// A connection string completed from the environment, and what TLS must verify.
 pub(super) fn read(
     url: &str,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Config, Wanted), Error> {
-    if let Some(name) = REFUSED.into_iter().find(|name| variable(name).is_some()) {
+    let is_refused = |name: &&str| {
+        variable(name).is_some_and(|value| !AS_IT_IS.contains(&(*name, value.as_str())))
+    };
+    if let Some(name) = REFUSED.into_iter().find(is_refused) {
         return Err(Error::Address(format!(": {name} is not supported")));
     }
     let (rest, own) = apart(url);
@@ -332,6 +347,13 @@ mod tests {
             ("host=a", &[("PGSSLMODE", "maybe")], None),
             ("host=a", &[("PGSSLCERT", "/a")], None),
             ("host=a", &[("PGREQUIREPEER", "postgres")], None),
+            ("host=a", &[("PGGSSENCMODE", "require")], None),
+            (
+                "host=a",
+                &[("PGGSSENCMODE", "prefer")],
+                Some((SslMode::Prefer, Check::Nothing)),
+            ),
+            ("host=a", &[("PGTZ", "UTC")], None),
             ("host=a", &[("PGTARGETSESSIONATTRS", "maybe")], None),
             ("host=a", &[("PGCONNECT_TIMEOUT", "soon")], None),
         ] {

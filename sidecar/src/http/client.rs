@@ -3,18 +3,18 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, Request, StatusCode, Uri};
+use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 use url::Url;
 
+use super::proxy::proxy_for;
 use crate::error::Error;
 use crate::tls;
 
@@ -69,9 +69,7 @@ impl HttpClient {
             .enable_http1();
         let mut client = Client::builder(TokioExecutor::new());
         client.pool_timer(TokioTimer::new()).pool_idle_timeout(idle);
-        let proxy = base.as_str().parse().ok();
-        let proxy = proxy.and_then(|base: Uri| Matcher::from_env().intercept(&base));
-        Ok(Self(match proxy.filter(|_| base.scheme() == "https") {
+        Ok(Self(match proxy_for(base)? {
             None => Way::Direct(client.build(tls.wrap_connector(connector))),
             Some(proxy) => {
                 let mut tunnel = Tunnel::new(proxy.uri().clone(), connector);

@@ -13,6 +13,7 @@ mod panicked;
 pub(crate) mod path;
 mod peer;
 mod problem;
+mod proxy;
 mod room;
 mod trace;
 

@@ -39,6 +39,7 @@ mod settings_turns;
 mod slack_user;
 mod spool;
 mod spool_disk;
+mod spool_reach;
 mod sweep;
 mod thread;
 mod trial;

@@ -17,7 +17,7 @@ use crate::notification::app::{Scene, TOKEN, assert_taken};
 use crate::notification::restart::event_of;
 use crate::slack_app::{Sidecar, command};
 
-const OF_GROUP: &str = "secret-of-the-group-of-project-1";
+pub(super) const OF_GROUP: &str = "secret-of-the-group-of-project-1";
 const OF_ANOTHER: &str = "secret-of-some-other-projects";
 
 /// A directory of a test, gone with it.
@@ -130,7 +130,7 @@ fn restart(
 }
 
 /// The ids of the requests that brought the published events, in the order in which they were stored.
-fn stored(scene: &mut Scene) -> Result<Vec<String>> {
+pub(super) fn stored(scene: &mut Scene) -> Result<Vec<String>> {
     let query = "select split_part(e.requests[1], ' ', 2) from lockstep_internal.event e
                   join lockstep_internal.slack_delivery d on d.event = e.id order by d.id";
     let rows = scene.stage.client.query(query, &[])?;

@@ -14,8 +14,8 @@ pub(crate) struct Hooks {
     #[arg(long, value_name = "TOKEN", env = "LOCKSTEP_GITLAB_TOKEN", hide_env_values = true, value_parser = SecretParser)]
     pub(crate) gitlab_token: Option<SecretString>,
 
-    /// The secret token of the webhooks of one group or project, which can report its projects only; may be given several times,
-    /// in the environment variable separated by commas
+    /// The secret token of the webhooks of one group or project, which can report its projects only; several are given one
+    /// each, or separated by commas, which no token may have
     #[arg(long = "gitlab-token-of", value_name = "PATH=TOKEN", env = "LOCKSTEP_GITLAB_TOKENS_OF", hide_env_values = true, value_delimiter = ',', value_parser = SecretParser)]
     pub(crate) gitlab_tokens_of: Vec<SecretString>,
 
@@ -23,7 +23,8 @@ pub(crate) struct Hooks {
     #[arg(long, value_name = "TOKEN", env = "LOCKSTEP_GITLAB_SIGNING_TOKEN", hide_env_values = true, value_parser = SecretParser)]
     pub(crate) gitlab_signing_token: Option<SecretString>,
 
-    /// The signing token of a webhook of one group or project, which can report its projects only; may be given several times
+    /// The signing token of a webhook of one group or project, which can report its projects only; several are given
+    /// one each, or separated by commas
     #[arg(long = "gitlab-signing-token-of", value_name = "PATH=TOKEN", env = "LOCKSTEP_GITLAB_SIGNING_TOKENS_OF", hide_env_values = true, value_delimiter = ',', value_parser = SecretParser)]
     pub(crate) gitlab_signing_tokens_of: Vec<SecretString>,
 }

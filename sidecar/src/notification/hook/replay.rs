@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use super::publisher::Unpublished;
 use super::state::App;
@@ -72,6 +72,12 @@ async fn round(app: &App, spool: &Spool, held: &mut HashMap<u64, Instant>) -> bo
                 submitted.push((number, entry, its));
             }
             Ok(false) => {
+                warn!(
+                    number,
+                    request = entry.request,
+                    project = entry.project,
+                    "a webhook of the spool is dropped: its secret does not cover the project"
+                );
                 count(Counter::REPLAYS, "out_of_reach");
                 done.push(number);
             }

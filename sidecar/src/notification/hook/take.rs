@@ -20,10 +20,9 @@ pub(super) enum Taken {
 }
 
 /// None if it is neither published nor on disk, as far as is known.
-pub(super) async fn take(app: &App, entry: Entry, until: Instant) -> Option<Taken> {
-    let entry = Arc::new(entry);
+pub(super) async fn take(app: &App, mut entry: Entry, until: Instant) -> Option<Taken> {
     let Some(spool) = &app.spool else {
-        let published = publish(app, &entry, until).await;
+        let published = publish(app, &mut entry, until).await;
         return published
             .inspect_err(|_| count(Counter::HOOKS, "unavailable"))
             .ok();
@@ -31,12 +30,13 @@ pub(super) async fn take(app: &App, entry: Entry, until: Instant) -> Option<Take
     let turn = spool.turn(entry.place);
     let mut is_away = false;
     if !spool.comes_first(entry.place) {
-        match timeout_at(until, publish(app, &entry, until)).await {
+        match timeout_at(until, publish(app, &mut entry, until)).await {
             Ok(Ok(taken)) => return Some(taken),
             Ok(Err(Unpublished::Away)) | Err(_) => is_away = true,
             Ok(Err(_)) => {}
         }
     }
+    let entry = Arc::new(entry);
     let reason = match spool.keep(turn, &entry).await {
         Ok(()) => return Some(Taken::Spooled),
         Err(NotKept::Full) => "spool_full",
@@ -52,11 +52,13 @@ pub(super) async fn take(app: &App, entry: Entry, until: Instant) -> Option<Take
     None
 }
 
-async fn publish(app: &App, entry: &Arc<Entry>, until: Instant) -> Result<Taken, Unpublished> {
+async fn publish(app: &App, entry: &mut Entry, until: Instant) -> Result<Taken, Unpublished> {
     if !is_within_reach(app, entry, until).await? {
         return Ok(Taken::OutOfReach);
     }
-    let submitted = app.publisher.submit(Arc::clone(entry), until, false);
+    // The project may move before it is published.
+    entry.paths = None;
+    let submitted = app.publisher.submit(Arc::new(entry.clone()), until, false);
     submitted.answer().await.map(Taken::Published)
 }
 

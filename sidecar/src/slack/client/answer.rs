@@ -46,22 +46,14 @@ pub(super) fn read(status: StatusCode, pause: Duration, body: &[u8]) -> Result<V
     if status.is_server_error() {
         return Err(by_status());
     }
-    let of_slack = serde_json::from_slice::<Value>(body)
-        .ok()
-        .and_then(|value| {
-            let answer = Answer::deserialize(&value).ok()?;
-            Some((answer, value))
-        });
-    match of_slack {
-        Some((Answer { ok: true, .. }, value)) if status.is_success() => Ok(value),
-        Some((
-            Answer {
-                ok: false,
-                error: Some(name),
-                needed,
-            },
-            _,
-        )) => Err(match &*name {
+    // Without looking at the rest: whatever else it says, what was done must not be done again.
+    match serde_json::from_slice(body).ok() {
+        Some(Answer { ok: true, .. }) if status.is_success() => Ok(content(body)),
+        Some(Answer {
+            ok: false,
+            error: Some(name),
+            needed,
+        }) => Err(match &*name {
             "ratelimited" | "rate_limited" => CallError::RateLimited(pause),
             _ => CallError::Refused { name, needed },
         }),
@@ -69,6 +61,45 @@ pub(super) fn read(status: StatusCode, pause: Duration, body: &[u8]) -> Result<V
         // Slack's own errors have names: this one is from something in between.
         _ => Err(by_status()),
     }
+}
+
+/// As far as it can be read: an answer may repeat a text of ours that Slack has cut in the middle of a character.
+fn content(body: &[u8]) -> Value {
+    let read = serde_json::from_slice(body);
+    read.or_else(|_| serde_json::from_slice(&without_halves(body)))
+        .unwrap_or_default()
+}
+
+/// With a replacement character for each escaped half of a surrogate pair.
+fn without_halves(body: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while let Some(&first) = rest.first() {
+        let next = rest.get(UNIT..).and_then(unit);
+        let length = match (first, unit(rest), next) {
+            (b'\\', Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 2 * UNIT,
+            (b'\\', Some(0xD800..=0xDFFF), _) => {
+                whole.extend_from_slice(br"\ufffd");
+                rest = rest.get(UNIT..).unwrap_or_default();
+                continue;
+            }
+            (b'\\', ..) => 2,
+            _ => 1,
+        };
+        let (taken, left) = rest.split_at(length.min(rest.len()));
+        whole.extend_from_slice(taken);
+        rest = left;
+    }
+    whole
+}
+
+/// `\u1234` has six bytes.
+const UNIT: usize = 6;
+
+/// The escaped unit of UTF-16 at the beginning.
+fn unit(text: &[u8]) -> Option<u16> {
+    let digits = text.strip_prefix(br"\u")?.get(..4)?;
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 #[cfg(test)]
@@ -105,6 +136,44 @@ mod tests {
             assert!(Instant::now().checked_add(pause).is_some(), "{text}");
         }
         assert_eq!(pause(&HeaderMap::new()), Duration::from_secs(1));
+    }
+
+    /// What Slack has done is not done again because of a field that cannot be read.
+    #[test]
+    fn what_is_ok_is_ok() {
+        let deep = format!(
+            r#"{{"ok": true, "ts": "1", "x": {}1{}}}"#,
+            "[".repeat(200),
+            "]".repeat(200)
+        );
+        for (body, ts, text) in [
+            (
+                r#"{"ok": true, "ts": "1", "message": {"text": "a\ud83d"}}"#,
+                Some("1"),
+                Some("a\u{fffd}"),
+            ),
+            (
+                r#"{"ok": true, "ts": "1", "message": {"text": "\udc00\ud83d\ude00\\ud83d"}}"#,
+                Some("1"),
+                Some("\u{fffd}😀\\ud83d"),
+            ),
+            (r#"{"ok": true, "ts": "1", "x": 1e400}"#, None, None),
+            (&deep, None, None),
+        ] {
+            let read = read(StatusCode::OK, WEEK, body.as_bytes()).unwrap_or_default();
+            assert_eq!(read["ts"].as_str(), ts, "{body}");
+            assert_eq!(read["message"]["text"].as_str(), text, "{body}");
+        }
+        for body in [
+            r#"{"ok": true, "x": 1e400}"#,
+            &deep,
+            r#"{"ok": true, "x": "\ud83d"}"#,
+        ] {
+            assert!(
+                read(StatusCode::OK, WEEK, body.as_bytes()).is_ok(),
+                "{body}"
+            );
+        }
     }
 
     #[test]
