@@ -43,7 +43,7 @@ select g.name, g.function, g.owner as registered_by, p.proowner::regrole as runs
        end as state
   from lockstep.feature_group g
   left join (pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace)
-    on pg_catalog.format('%I.%I', n.nspname, p.proname) = g.function and p.pronargs = 1
+    on array[n.nspname, p.proname]::text[] = pg_catalog.parse_ident(g.function) and p.pronargs = 1
    and p.proargtypes[0] = 'pg_catalog.text'::pg_catalog.regtype and p.prorettype = 'pg_catalog.bool'::pg_catalog.regtype
    and not p.proretset and p.prokind = 'f';
 comment on view lockstep.feature_group_status is

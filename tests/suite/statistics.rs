@@ -20,10 +20,11 @@ const MOST: i64 = 3;
 /// A few pages more are no other plan.
 const SLACK: i64 = 100;
 
+/// Jobs; a third of those that run have a key, which they take again when they are given back.
 const JOBS: &str = "
 insert into lockstep_internal.job (id, worker, unique_worker, unique_key, args, priority, run_at, status, runner, retries, keeps_dead, died_at)
 overriding system value
-select n, case when n % 10 < 8 then 'W' else 'V' end, 'W', 'k' || n, '[]', 0, case s.status when 'scheduled' then now() + interval '1 day' else now() end, s.status, case s.status when 'running' then 1 end, 25, true,
+select n, case when n % 10 < 8 then 'W' else 'V' end, 'W', case when s.status <> 'running' or n % 3 = 0 then 'k' || n end, '[]', 0, case s.status when 'scheduled' then now() + interval '1 day' else now() end, s.status, case s.status when 'running' then 1 end, 25, true,
        case s.status when 'dead' then now() end
   from generate_series({first}, {last}) n
  cross join lateral (select (array['waiting', 'running', 'dead', 'scheduled'])[1 + n % 4] as status) s";

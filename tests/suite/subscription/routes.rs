@@ -114,7 +114,7 @@ fn an_event_that_routes_are_for_takes_one_of_them() -> Result<()> {
             "'{push}'",
             r#"[{"events": "release", "tags": false}]"#,
             release(),
-            "event_off",
+            "no_route",
         ),
         // None again.
         ("null", "[]", request(&[], true), "event_off"),

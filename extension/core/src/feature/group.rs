@@ -15,7 +15,7 @@ const FITS: &str = "p.pronargs = 1 and p.proargtypes[0] = 'text'::regtype
 
 /// Nobody lends the rights of others: the role that registered the function must still have those of its owner. A renamed role does
 /// not, nor does another one that got its name. lockstep.feature_group_status says so.
-const LENDS: &str = "format('%I.%I', n.nspname, p.proname) = g.function
+const LENDS: &str = "array[n.nspname, p.proname]::text[] = parse_ident(g.function)
   and pg_has_role(to_regrole(g.owner)::oid, p.proowner, 'usage')";
 
 struct Statements {
