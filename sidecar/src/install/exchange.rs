@@ -4,9 +4,11 @@ use std::time::SystemTime;
 
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde_json::Value;
 use tracing::warn;
 
 use super::refresh::life;
+use super::revoke::revoke;
 use super::state::App;
 use super::trouble::Trouble;
 use crate::database::Install;
@@ -59,6 +61,18 @@ pub(super) async fn exchange(app: &App, code: &str) -> Result<(Install, SecretSt
                 _ => Trouble::Refused,
             }
         })?;
+    let granted = granted(app, &answer, asked);
+    if granted.is_err() {
+        give_back(app, &answer).await;
+    }
+    granted
+}
+
+fn granted(
+    app: &App,
+    answer: &Value,
+    asked: SystemTime,
+) -> Result<(Install, SecretString), Trouble> {
     // An unparsable response is not logged: it contains tokens.
     let access = Access::deserialize(answer).map_err(|_| unexpected())?;
     if access.token_type != "bot" {
@@ -88,6 +102,16 @@ pub(super) async fn exchange(app: &App, code: &str) -> Result<(Install, SecretSt
         expires_at: access.expires_in.map(|seconds| asked + life(seconds)),
     };
     Ok((install, access.access_token))
+}
+
+/// Whatever token there is in a response that cannot be used.
+async fn give_back(app: &App, answer: &Value) {
+    let id = |owner: &str| answer[owner]["id"].as_str();
+    let team = id("team").filter(|_| answer["is_enterprise_install"] != true);
+    let owner = team.or_else(|| id("enterprise"));
+    if let Some((owner, token)) = owner.zip(answer["access_token"].as_str()) {
+        revoke(app, owner, &token.into()).await;
+    }
 }
 
 fn unexpected() -> Trouble {

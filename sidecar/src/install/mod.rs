@@ -7,6 +7,7 @@ mod notice;
 mod options;
 mod page;
 mod refresh;
+mod revoke;
 mod state;
 mod trouble;
 
@@ -25,9 +26,7 @@ use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::get;
 use backon::{ExponentialBuilder, Retryable};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
-use secrecy::SecretString;
 use serde::Deserialize;
-use serde_json::json;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tracing::{info, warn};
@@ -44,6 +43,7 @@ pub(crate) use refresh::Keeper;
 
 use cookie::Secret;
 use page::Installed;
+use revoke::revoke;
 pub(crate) use state::App;
 use trouble::Trouble;
 
@@ -237,7 +237,13 @@ async fn install(app: &App, back: Return, browser: Option<Secret>) -> Result<Ins
             user = install.user,
             "an installation without a ticket was refused: the workspace does not have the app, and --workspace does not allow it"
         );
-        revoke(app, &token).await;
+    }
+    // While the database does not respond, it may still be stored.
+    if stored
+        .as_ref()
+        .is_err_and(|trouble| *trouble != Trouble::Unavailable)
+    {
+        revoke(app, &install.team, &token).await;
     }
     let (alias, replaced) = stored?;
     info!(team = install.team, alias, replaced, "installed");
@@ -247,13 +253,6 @@ async fn install(app: &App, back: Return, browser: Option<Secret>) -> Result<Ins
         alias,
         replaced,
     })
-}
-
-/// The app must not stay in a workspace whose token nobody keeps.
-async fn revoke(app: &App, token: &SecretString) {
-    if let Err(error) = app.slack.call("auth.revoke", token, &json!({})).await {
-        warn!(%error, "cannot revoke the token of a refused installation");
-    }
 }
 
 async fn store(

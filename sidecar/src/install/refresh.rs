@@ -23,7 +23,6 @@ pub(crate) struct Keeper {
     pub(crate) slack: SlackClient,
     pub(crate) credentials: Credentials,
     pub(crate) token_keys: Arc<TokenKeys>,
-    pub(crate) stop: CancellationToken,
 }
 
 /// Tokens last twelve hours.
@@ -49,12 +48,12 @@ const LATER: Duration = Duration::from_secs(3600);
 const PAUSE: Duration = Duration::from_millis(250);
 
 impl Keeper {
-    /// Refreshes tokens and removes old data until the process stops.
-    pub(crate) async fn keep(self) {
+    /// Refreshes tokens and removes old data until told to stop.
+    pub(crate) async fn keep(self: Arc<Self>, stop: CancellationToken) {
         let mut swept: Option<Instant> = None;
         loop {
-            while !self.stop.is_cancelled() {
-                match refresh_one(&self).await {
+            while !stop.is_cancelled() {
+                match refresh_one(&self, &stop).await {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(error) => {
@@ -66,7 +65,7 @@ impl Keeper {
             if swept.is_none_or(|at| at.elapsed() >= SWEEP_PERIOD) {
                 match self.for_jobs.sweep().await {
                     // There is more than one transaction should remove.
-                    Ok(removed) if removed >= MOST_SWEPT && !self.stop.is_cancelled() => {
+                    Ok(removed) if removed >= MOST_SWEPT && !stop.is_cancelled() => {
                         sleep(PAUSE).await;
                         continue;
                     }
@@ -76,7 +75,7 @@ impl Keeper {
             }
             tokio::select! {
                 () = sleep(PERIOD) => {}
-                () = self.stop.cancelled() => return,
+                () = stop.cancelled() => return,
             }
         }
     }
@@ -96,7 +95,7 @@ pub(super) fn life(seconds: u64) -> Duration {
 }
 
 /// False if there was none to refresh, or Slack asks us to wait.
-async fn refresh_one(keeper: &Keeper) -> Result<bool, Error> {
+async fn refresh_one(keeper: &Keeper, stop: &CancellationToken) -> Result<bool, Error> {
     let Some(claimed) = keeper.for_jobs.claim_refresh(BEFORE, LEASE).await? else {
         return Ok(false);
     };
@@ -124,7 +123,7 @@ async fn refresh_one(keeper: &Keeper) -> Result<bool, Error> {
                 // The whole app must wait, whatever the workspace.
                 tokio::select! {
                     () = sleep(wait.min(PERIOD)) => {}
-                    () = keeper.stop.cancelled() => {}
+                    () = stop.cancelled() => {}
                 }
                 return Ok(false);
             }

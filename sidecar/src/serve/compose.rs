@@ -59,7 +59,7 @@ pub(super) struct Parts {
     pub(super) for_history: SlackDatabase,
     pub(super) lost_backfills: LostBackfills,
     pub(super) pass_through: Option<Arc<PassThrough>>,
-    /// Nothing is claimed before.
+    /// Nothing is claimed before, nor while they do not fit.
     pub(super) key_check: KeyCheck,
     /// Work that continues after its request.
     pub(super) finishing: Finishing,
@@ -79,6 +79,7 @@ impl Parts {
         let (fit, keys) = watch::channel(Fit::Unknown);
         let draining = CancellationToken::new();
         let wake = Arc::new(Notify::new());
+        let unreadable = Arc::new(Notify::new());
         let late = Arc::new(Late {
             database: database.clone(),
             slack: slack.clone(),
@@ -226,12 +227,14 @@ impl Parts {
                 database: for_jobs.clone(),
                 keys: Arc::clone(&config.token_keys),
                 fit,
+                unreadable: Arc::clone(&unreadable),
             },
             delivering: Delivering {
                 database: for_deliveries,
                 wake,
                 slack: slack.clone(),
                 token_keys: Arc::clone(&config.token_keys),
+                unreadable,
                 most: config.deliveries,
                 workspace_rate: config.workspace_rate,
                 grace: config.grace,
@@ -242,7 +245,6 @@ impl Parts {
                 slack,
                 credentials: config.credentials.clone(),
                 token_keys: Arc::clone(&config.token_keys),
-                stop: draining.clone(),
             },
             drift: match config.drift_period.is_zero() {
                 true => None,

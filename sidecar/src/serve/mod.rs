@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,7 @@ pub(crate) use arguments::Serve;
 use compose::Parts;
 pub(crate) use config::Config;
 pub(crate) use health::misfit;
+use keys::{Fit, fits, while_fits};
 use listen::Listener;
 #[cfg(feature = "fuzzing")]
 pub(crate) use without_database::{SECRET, router_without_database};
@@ -92,17 +94,15 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
         tokio::spawn(pass_through::announce(pass_through));
     }
     let stop = finishing.stop.clone();
-    let (at_once, fits) = (CancellationToken::new(), CancellationToken::new());
+    let at_once = CancellationToken::new();
+    let fit = key_check.fit.subscribe();
     tokio::spawn({
-        let (stop, fits) = (stop.clone(), fits.clone());
+        let stop = stop.clone();
         async move {
-            if stop.run_until_cancelled(key_check.wait()).await.is_some() {
-                fits.cancel();
-            }
+            stop.run_until_cancelled(key_check.keep_looking()).await;
         }
     });
     let mut runner = (config.job_concurrency > 0).then(|| {
-        let stopped = Interrupts::told(stop.clone(), at_once.clone());
         let settings = Settings {
             name: None,
             concurrency: config.job_concurrency,
@@ -112,12 +112,17 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
             until_empty: false,
             gives_up: false,
         };
-        let running = run_jobs(settings, config.address.clone(), workers, stopped);
-        tokio::spawn(after(fits.clone(), stop.clone(), running))
+        let (address, at_once) = (config.address.clone(), at_once.clone());
+        let running = move |stop| {
+            let stopped = Interrupts::told(stop, at_once.clone());
+            run_jobs(settings.clone(), address.clone(), workers.clone(), stopped)
+        };
+        tokio::spawn(while_fits(fit.clone(), stop.clone(), running))
     });
     let mut courier = (config.deliveries > 0).then(|| {
-        let delivering = delivering.deliver(stop.clone());
-        tokio::spawn(after(fits.clone(), stop.clone(), delivering))
+        let delivering = Arc::new(delivering);
+        let delivering = move |stop| Arc::clone(&delivering).deliver(stop);
+        tokio::spawn(while_fits(fit.clone(), stop.clone(), delivering))
     });
     if let Some((database, period)) = drift {
         let counting = drift::keep_counting(database, period);
@@ -125,7 +130,7 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
         let counting = async move {
             stop_counting.run_until_cancelled(counting).await;
         };
-        tokio::spawn(after(fits.clone(), stop.clone(), counting));
+        tokio::spawn(after(fit.clone(), stop.clone(), counting));
     }
     let recording = {
         let stop = stop.clone();
@@ -134,7 +139,7 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
                 .await;
         }
     };
-    tokio::spawn(after(fits.clone(), stop.clone(), recording));
+    tokio::spawn(after(fit.clone(), stop.clone(), recording));
     let resuming = {
         let stop = stop.clone();
         async move {
@@ -142,8 +147,10 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
                 .await;
         }
     };
-    tokio::spawn(after(fits.clone(), stop.clone(), resuming));
-    let mut keeper = tokio::spawn(after(fits, stop.clone(), keeper.keep()));
+    tokio::spawn(after(fit.clone(), stop.clone(), resuming));
+    let keeper = Arc::new(keeper);
+    let keeping = move |stop| Arc::clone(&keeper).keep(stop);
+    let mut keeper = tokio::spawn(while_fits(fit, draining.clone(), keeping));
     // Nothing of it needs a token.
     let mut replaying = tokio::spawn(notification::replay(hooks, stop.clone()));
 
@@ -198,15 +205,14 @@ async fn ended(task: Option<&mut JoinHandle<()>>) {
     }
 }
 
-/// Tasks that claim something start once the token keys are known to fit; if the program stops first, there is nothing to do.
+/// Tasks that need no token still start once the token keys are known to fit; if the program stops first, there is nothing to do.
 async fn after(
-    fits: CancellationToken,
+    mut fit: watch::Receiver<Fit>,
     stop: CancellationToken,
-    claiming: impl Future<Output = ()>,
+    task: impl Future<Output = ()>,
 ) {
-    tokio::select! {
-        () = fits.cancelled() => claiming.await,
-        () = stop.cancelled() => {}
+    if fits(&mut fit, &stop).await {
+        task.await;
     }
 }
 

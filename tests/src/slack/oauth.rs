@@ -229,7 +229,7 @@ impl World {
         let mut body = Map::from_iter([
             ("app_id".to_owned(), json!(self.app.id)),
             ("access_token".to_owned(), json!(issued.access_token)),
-            ("token_type".to_owned(), json!("bot")),
+            ("token_type".to_owned(), json!(self.app.token_type)),
             ("scope".to_owned(), json!(scopes.join(","))),
             ("bot_user_id".to_owned(), json!(installation.bot_user_id)),
             ("team".to_owned(), self.team_json(tenant)),

@@ -23,6 +23,8 @@ pub struct App {
     pub signing_secret: String,
     /// The deprecated token in the bodies of commands and events.
     pub verification_token: String,
+    /// What it says of the tokens that it gives.
+    pub token_type: String,
     /// Whether access tokens expire and are renewed with refresh tokens.
     pub rotates_tokens: bool,
     /// How long they live in that case.
@@ -43,6 +45,7 @@ impl Default for App {
             client_secret: "client-secret-of-the-fake".to_owned(),
             signing_secret: "signing-secret-of-the-fake".to_owned(),
             verification_token: "verification-token-of-the-fake".to_owned(),
+            token_type: "bot".to_owned(),
             rotates_tokens: false,
             token_life: Duration::from_secs(43_200),
             redirect_urls: Vec::new(),

@@ -11,6 +11,7 @@ mod install;
 mod install_failure;
 mod page;
 mod resolver;
+mod revoked;
 mod signed;
 mod silent;
 mod stop;

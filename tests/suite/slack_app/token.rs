@@ -123,7 +123,7 @@ fn text(output: &Output) -> String {
     )
 }
 
-const NEW_KEY: &str = "another key, of thirty-two bytes at least";
+const NEW_KEY: &str = "another key of thirty-two bytes at least";
 
 #[test]
 fn keys_are_changed_under_way() -> Result<()> {
@@ -215,6 +215,67 @@ fn wrong_keys_claim_nothing() -> Result<()> {
     ensure!(slack.wait_for_calls("chat.postMessage", 1, PATIENCE));
     assert_eq!(slack.messages(&channel.id).len(), 1);
     Ok(())
+}
+
+/// The first installation says whose keys are right, also if no message does.
+#[test]
+fn keys_are_checked_when_there_is_a_first_token() -> Result<()> {
+    let mut stage = Stage::set("app_first_token")?;
+    let team = stage.slack.create_workspace("Acme");
+    stage.slack.create_user(&team.id, "ada");
+    let mut wrong = Sidecar::start(&stage.url, &stage.slack, &["--token-key", NEW_KEY])?;
+    // There is nothing to decrypt yet.
+    wrong.wait_until_ready()?;
+    stage.connect(1)?;
+    wrong.wait_for_log("decrypt none of the tokens")?;
+    assert_eq!(wrong.get("/readyz")?.status, 503);
+    assert_eq!(stage.sidecar.get("/readyz")?.status, 200);
+    Ok(())
+}
+
+fn rekey(stage: &Stage, key: &str, previous: &str) -> Result<()> {
+    let variables = [
+        ("LOCKSTEP_TOKEN_KEY", key),
+        ("LOCKSTEP_PREVIOUS_TOKEN_KEYS", previous),
+    ];
+    let output = run("rekey", &stage.url, &stage.slack, &[], &variables)?;
+    ensure!(output.status.success(), "{}", text(&output));
+    Ok(())
+}
+
+/// A message whose token this sidecar can no longer decrypt waits for one that can.
+#[test]
+fn keys_that_become_wrong_lose_no_message() -> Result<()> {
+    let mut stage = Stage::set("app_became_wrong")?;
+    let team = stage.slack.create_workspace("Acme");
+    stage.slack.create_user(&team.id, "ada");
+    let channel = stage.slack.create_channel(&team.id, "general");
+    stage.connect(1)?;
+    // It finds a token that it decrypts.
+    stage.sidecar = Sidecar::start(&stage.url, &stage.slack, &[])?;
+    stage.sidecar.wait_until_ready()?;
+    rekey(&stage, NEW_KEY, TOKEN_KEY)?;
+    stage.client.batch_execute(
+        "select lockstep.set_slack_notifications(id, '{\"channels\": \"#general\"}') from integrations where type_new = 'Integrations::GitlabSlackApplication';
+         select lockstep.test_slack_integration(id) from integrations where type_new = 'Integrations::GitlabSlackApplication'",
+    )?;
+    stage.sidecar.wait_for_log("decrypt none of the tokens")?;
+    let ready = stage.sidecar.get("/readyz")?;
+    ensure!(
+        ready.status == 503 && ready.json()?["token_keys"] == "decrypts no token",
+        "{}",
+        ready.text()
+    );
+    stage.wait_for("select status = 'waiting' and coalesce(error, '') = 'token_unreadable' and failures < 5 from lockstep_internal.slack_delivery")?;
+    // As soon as its keys fit again, it claims again.
+    rekey(&stage, TOKEN_KEY, NEW_KEY)?;
+    ensure!(
+        stage.slack.wait_for_calls("chat.postMessage", 1, PATIENCE),
+        "{}",
+        stage.sidecar.log()
+    );
+    assert_eq!(stage.slack.messages(&channel.id).len(), 1);
+    stage.sidecar.wait_until_ready()
 }
 
 fn check(

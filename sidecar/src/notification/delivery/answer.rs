@@ -117,6 +117,14 @@ pub(super) fn unknown(failures: i32) -> Verdict {
     }
 }
 
+/// What to do if the token cannot be decrypted: nothing was sent.
+pub(super) fn unreadable(failures: i32) -> Verdict {
+    match failures >= MOST_FAILURES {
+        true => Verdict::Never,
+        false => Verdict::Again(pause(failures)),
+    }
+}
+
 /// Twice as long each time.
 fn pause(failures: i32) -> Duration {
     let doublings = u32::try_from(failures).unwrap_or_default().min(10);
@@ -140,7 +148,9 @@ pub(super) fn name(error: &CallError) -> (String, Option<String>) {
 mod tests {
     use std::time::Duration;
 
-    use super::{MOST_FAILURES, MOST_OUTAGES, Verdict, is_too_much, name, unknown, verdict};
+    use super::{
+        MOST_FAILURES, MOST_OUTAGES, Verdict, is_too_much, name, unknown, unreadable, verdict,
+    };
     use crate::slack::CallError;
 
     fn refused(name: &str) -> CallError {
@@ -205,6 +215,8 @@ mod tests {
         assert_eq!(verdict(&outage, MOST_OUTAGES), Verdict::Never);
         assert_eq!(unknown(0), Verdict::Unknown(Duration::from_secs(1)));
         assert_eq!(unknown(MOST_FAILURES), Verdict::Never);
+        assert_eq!(unreadable(0), Verdict::Again(Duration::from_secs(1)));
+        assert_eq!(unreadable(MOST_FAILURES), Verdict::Never);
         // A rate limit is not a failure.
         let limited = CallError::RateLimited(Duration::from_secs(2));
         assert_eq!(

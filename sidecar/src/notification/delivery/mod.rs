@@ -50,9 +50,9 @@ type Joined = Result<(task::Id, (Outcome, Option<Instant>)), JoinError>;
 
 impl Delivering {
     /// Delivers until told to stop; messages in flight are finished.
-    pub(crate) async fn deliver(self, stop: CancellationToken) {
+    pub(crate) async fn deliver(self: Arc<Self>, stop: CancellationToken) {
         let wake = Arc::clone(&self.wake);
-        let mut courier = Courier::new(Arc::new(self));
+        let mut courier = Courier::new(self);
         loop {
             // First, so that messages sent while the database was away are not claimed again.
             courier.hand_in().await;

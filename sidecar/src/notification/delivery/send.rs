@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::time::sleep;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::answer::{self, Verdict};
 use super::state::Delivering;
@@ -18,9 +17,17 @@ const SPACING: Duration = Duration::from_millis(1_050);
 
 /// Sends a message; also returns when the last request began, if there was one.
 pub(super) async fn send(app: &Delivering, delivery: &Delivery) -> (Outcome, Option<Instant>) {
-    let token = match token(app, delivery) {
-        Ok(token) => token,
-        Err(error) => return (failed(error), None),
+    let Some(sealed) = &delivery.token else {
+        return (failed("not_installed"), None);
+    };
+    let Ok((token, _)) = app.token_keys.open(sealed) else {
+        warn!(
+            delivery = delivery.id,
+            team = delivery.team,
+            "the token keys do not decrypt its token"
+        );
+        app.unreadable.notify_one();
+        return (unreadable(delivery.failures), None);
     };
     let Some(event) = &delivery.event else {
         return (failed("unreadable_event"), None);
@@ -81,11 +88,15 @@ pub(super) async fn send(app: &Delivering, delivery: &Delivery) -> (Outcome, Opt
     (outcome, Some(begun))
 }
 
-fn token(app: &Delivering, delivery: &Delivery) -> Result<SecretString, &'static str> {
-    let sealed = delivery.token.as_ref().ok_or("not_installed")?;
-    match app.token_keys.open(sealed) {
-        Ok((token, _)) => Ok(token),
-        Err(_) => Err("token_unreadable"),
+/// Another process may have the key.
+fn unreadable(failures: i32) -> Outcome {
+    let error = "token_unreadable";
+    match answer::unreadable(failures) {
+        Verdict::Again(wait) => Outcome::Retry {
+            error: error.to_owned(),
+            wait,
+        },
+        _ => failed(error),
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Delivering {
     pub(crate) wake: Arc<Notify>,
     pub(crate) slack: SlackClient,
     pub(crate) token_keys: Arc<TokenKeys>,
+    /// A token could not be decrypted.
+    pub(crate) unreadable: Arc<Notify>,
     /// The maximum number of messages in flight.
     pub(crate) most: usize,
     /// Messages per minute in one workspace.
