@@ -1,6 +1,7 @@
 //! The queue for its callers: order, wake-ups, leases, retries, rights.
 
 mod after;
+mod cron;
 mod lease;
 mod level;
 mod limit;
