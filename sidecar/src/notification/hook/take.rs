@@ -20,7 +20,8 @@ pub(super) enum Taken {
 }
 
 /// None if it is neither published nor on disk, as far as is known.
-pub(super) async fn take(app: &App, mut entry: Entry, until: Instant) -> Option<Taken> {
+pub(super) async fn take(app: &App, entry: Entry, until: Instant) -> Option<Taken> {
+    let mut entry = Arc::new(entry);
     let Some(spool) = &app.spool else {
         let published = publish(app, &mut entry, until).await;
         return published
@@ -36,7 +37,6 @@ pub(super) async fn take(app: &App, mut entry: Entry, until: Instant) -> Option<
             Ok(Err(_)) => {}
         }
     }
-    let entry = Arc::new(entry);
     let reason = match spool.keep(turn, &entry).await {
         Ok(()) => return Some(Taken::Spooled),
         Err(NotKept::Full) => "spool_full",
@@ -52,13 +52,13 @@ pub(super) async fn take(app: &App, mut entry: Entry, until: Instant) -> Option<
     None
 }
 
-async fn publish(app: &App, entry: &mut Entry, until: Instant) -> Result<Taken, Unpublished> {
+async fn publish(app: &App, entry: &mut Arc<Entry>, until: Instant) -> Result<Taken, Unpublished> {
     if !is_within_reach(app, entry, until).await? {
         return Ok(Taken::OutOfReach);
     }
     // The project may move before it is published.
-    entry.paths = None;
-    let submitted = app.publisher.submit(Arc::new(entry.clone()), until, false);
+    Arc::make_mut(entry).paths = None;
+    let submitted = app.publisher.submit(Arc::clone(entry), until, false);
     submitted.answer().await.map(Taken::Published)
 }
 
