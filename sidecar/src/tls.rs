@@ -3,16 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::{
+    CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature_with_raw_key,
+};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{
+    CertificateDer, PrivateKeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
+};
+use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore,
     SignatureScheme,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
+use x509_cert::Certificate;
+use x509_cert::der::{Decode, Encode};
 
 use crate::error::Error;
 
@@ -43,11 +50,15 @@ pub(crate) fn connector(wanted: &Wanted) -> Result<MakeRustlsConnect, Error> {
 
 fn config(wanted: &Wanted) -> Result<ClientConfig, Error> {
     let provider = Arc::new(ring::default_provider());
+    let trusted = match &wanted.root {
+        Some(path) if wanted.check != Check::Nothing => certificates(path)?,
+        _ => Vec::new(),
+    };
     let authority = match wanted.check {
         Check::Nothing => None,
         Check::Authority | Check::Name => {
             let roots = Arc::new(match &wanted.root {
-                Some(path) => roots_of(path)?,
+                Some(_) => roots_of(&trusted)?,
                 None => roots_of_system(),
             });
             let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone());
@@ -58,6 +69,7 @@ fn config(wanted: &Wanted) -> Result<ClientConfig, Error> {
     let verifier = Verifier {
         provider: provider.clone(),
         authority,
+        trusted,
         checks_name: wanted.check == Check::Name,
     };
     let config = ClientConfig::builder_with_provider(provider)
@@ -90,10 +102,10 @@ fn roots_of_system() -> RootCertStore {
     roots
 }
 
-fn roots_of(path: &Path) -> Result<RootCertStore, Error> {
+fn roots_of(trusted: &[CertificateDer<'static>]) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots.add(certificate)?;
+    for certificate in trusted {
+        roots.add(certificate.clone())?;
     }
     Ok(roots)
 }
@@ -117,7 +129,47 @@ fn unreadable(path: &Path, why: &dyn std::fmt::Display) -> Error {
 struct Verifier {
     provider: Arc<CryptoProvider>,
     authority: Option<Arc<WebPkiServerVerifier>>,
+    /// The certificates in the file of the authority. A server's may be among them: one that it has signed itself. webpki refuses
+    /// that if it is an authority's.
+    trusted: Vec<CertificateDer<'static>>,
     checks_name: bool,
+}
+
+impl Verifier {
+    /// Whether the server's own certificate is an authority that is trusted.
+    fn is_trusted(&self, certificate: &CertificateDer<'_>) -> Result<bool, TlsError> {
+        if !self.trusted.contains(certificate) {
+            return Ok(false);
+        }
+        let said = read(certificate)?.tbs_certificate;
+        Ok(said.issuer == said.subject)
+    }
+
+    /// Of a certificate that is trusted as it is only its dates and its name are left to verify.
+    fn verify_trusted(
+        &self,
+        certificate: &CertificateDer<'_>,
+        server_name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        let validity = read(certificate)?.tbs_certificate.validity;
+        let now = now.as_secs();
+        if now < validity.not_before.to_unix_duration().as_secs() {
+            return Err(CertificateError::NotValidYet.into());
+        }
+        if now > validity.not_after.to_unix_duration().as_secs() {
+            return Err(CertificateError::Expired.into());
+        }
+        if self.checks_name {
+            verify_server_name(&ParsedCertificate::try_from(certificate)?, server_name)?;
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+}
+
+/// Certificates of all versions of X.509: webpki knows the third only, and servers make themselves some of the first.
+fn read(certificate: &CertificateDer<'_>) -> Result<Certificate, TlsError> {
+    Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding.into())
 }
 
 impl ServerCertVerifier for Verifier {
@@ -132,6 +184,9 @@ impl ServerCertVerifier for Verifier {
         let Some(authority) = &self.authority else {
             return Ok(ServerCertVerified::assertion());
         };
+        if self.is_trusted(end_entity)? {
+            return self.verify_trusted(end_entity, server_name, now);
+        }
         let verified = authority.verify_server_cert(
             end_entity,
             intermediates,
@@ -165,7 +220,10 @@ impl ServerCertVerifier for Verifier {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
+        let key = read(certificate)?.tbs_certificate.subject_public_key_info;
+        let key = key.to_der().map_err(|_| CertificateError::BadEncoding)?;
+        let key = SubjectPublicKeyInfoDer::from(key);
+        verify_tls13_signature_with_raw_key(message, &key, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

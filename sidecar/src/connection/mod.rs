@@ -3,7 +3,9 @@
 mod libpq;
 
 use std::env;
+use std::error::Error as _;
 use std::future::poll_fn;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -13,15 +15,17 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_postgres::config::{Host, TargetSessionAttrs};
-use tokio_postgres::{AsyncMessage, Client, Config, Connection as PgConnection};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{AsyncMessage, Client, Config, Connection as PgConnection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::debug;
 
 use crate::error::Error;
 use crate::outage::Outage;
 use crate::settings::SecretParser;
-use crate::tls;
+use crate::tls::{self, Check};
 
 use libpq::CONNECT_TIMEOUT;
 
@@ -34,8 +38,8 @@ macro_rules! connection_help {
 The connection: --database-url, else DATABASE_URL, as postgres://user@host/database or as \"host=... dbname=...\". What it \
          leaves out is taken from libpq's variables, as PGHOST, PGUSER, PGPASSWORD, PGDATABASE, PGSSLMODE and PGSSLROOTCERT; one that \
          is not supported is refused. sslmode is disable, prefer (the default), require, verify-ca or verify-full; sslrootcert names the \
-         file of the authority of the server's certificate, without which those count that the system trusts; sslcert and sslkey are \
-         our own. RUST_LOG=lockstep_sidecar=debug tells about connections."
+         file of the authority of the server's certificate, or of that certificate if the server has signed it itself; without it those \
+         count that the system trusts. A server's name is looked for in subjectAltName only. sslcert and sslkey are our own. RUST_LOG=lockstep_sidecar=debug tells about connections."
     };
 }
 pub(crate) use connection_help;
@@ -52,6 +56,11 @@ pub(crate) struct Connection {
 /// How long a database host may take to respond before the next one is tried: Slack waits for three seconds in total.
 pub(crate) const HELLO: Duration = Duration::from_millis(1_500);
 
+type Connected = (
+    Client,
+    PgConnection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>,
+);
+
 /// Connects to one database, repeatedly if necessary.
 #[derive(Clone)]
 pub(crate) struct Address {
@@ -61,6 +70,8 @@ pub(crate) struct Address {
     /// each new session its timeout.
     primary: Arc<AtomicUsize>,
     tls: MakeRustlsConnect,
+    /// Whether a server that takes no TLS from us is asked without: nobody who names an authority means that.
+    may_be_plain: bool,
     is_pooled: bool,
     outage: Arc<Outage>,
 }
@@ -80,6 +91,8 @@ impl Address {
             hosts: one_by_one(&config),
             primary: Arc::default(),
             tls: tls::connector(&wanted)?,
+            may_be_plain: config.get_ssl_mode() == SslMode::Prefer
+                && wanted.check == Check::Nothing,
             is_pooled: false,
             outage: Arc::default(),
         })
@@ -127,7 +140,7 @@ impl Address {
         let begun = Instant::now();
         for (place, host) in self.in_turn() {
             let patience = host.get_connect_timeout().copied();
-            let connecting = host.connect(self.tls.clone());
+            let connecting = self.call(host);
             // The driver's own timeout does not include the server's startup response.
             match timeout(patience.unwrap_or(CONNECT_TIMEOUT), connecting).await {
                 Ok(Ok((client, connection))) => {
@@ -147,6 +160,18 @@ impl Address {
         }
         self.note(&failure);
         Err(failure)
+    }
+
+    /// Connects to a host. With `sslmode=prefer` it is asked again without TLS where TLS is what fails, as libpq does.
+    async fn call(&self, host: &Config) -> Result<Connected, tokio_postgres::Error> {
+        match host.connect(self.tls.clone()).await {
+            Err(error) if self.may_be_plain && is_about_tls(&error) => {
+                let mut plain = host.clone();
+                plain.ssl_mode(SslMode::Disable);
+                plain.connect(self.tls.clone()).await.map_err(|_| error)
+            }
+            answer => answer,
+        }
     }
 
     /// The hosts with their places, the last primary first. Where any server will do, they come in the order of the URL.
@@ -186,6 +211,15 @@ impl Address {
         let names: Vec<String> = self.hosts.iter().map(name_of).collect();
         names.join(", ")
     }
+}
+
+/// Whether the same could succeed without TLS: the handshake fails, or pg_hba.conf has no place for connections with TLS.
+fn is_about_tls(error: &tokio_postgres::Error) -> bool {
+    let cause = error.source().and_then(|it| it.downcast_ref::<io::Error>());
+    let is_handshake = cause
+        .and_then(io::Error::get_ref)
+        .is_some_and(|it| it.is::<rustls::Error>());
+    is_handshake || error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
 }
 
 async fn serve<S, T>(mut connection: PgConnection<S, T>, wake: impl Fn())

@@ -2,6 +2,7 @@
 
 mod backfill;
 mod refused;
+mod tls;
 pub(crate) mod work;
 mod work_crash;
 mod worker;

@@ -89,7 +89,7 @@ pub(super) fn preview(given: &Given<'_>, name: &str, outcomes: &[(Name, Outcome)
     answer
 }
 
-/// A percentage may include actors for whom it was turned off.
+/// A percentage or a group may include actors for whom it was turned off.
 fn still_on(environment: Name, result: &Value) -> Option<String> {
     let actors = result["still_on"].as_array().into_iter().flatten();
     let actors: Vec<String> = actors.filter_map(Value::as_str).map(plain).collect();
@@ -97,7 +97,7 @@ fn still_on(environment: Name, result: &Value) -> Option<String> {
         return None;
     }
     Some(format!(
-        ":warning: {}: a percentage includes {}, so it stays on there. `opt-out` instead of `false` turns it off.",
+        ":warning: {}: a percentage or a group includes {}, so it stays on there. `opt-out` instead of `false` turns it off.",
         environment.text(),
         actors.join(", ")
     ))
