@@ -32,7 +32,7 @@ fn an_actor_that_a_percentage_includes_is_opted_out() -> Result<()> {
                 in_vain,
                 &format!(
                     "{}• staging: on for 100 % of the actors, User:3 → on for 100 % of the actors\n\
-                     :warning: staging: a percentage includes User:3, so it stays on there. `opt-out` instead of `false` turns it off.",
+                     :warning: staging: a percentage or a group includes User:3, so it stays on there. `opt-out` instead of `false` turns it off.",
                     given(in_vain)
                 ),
             ),

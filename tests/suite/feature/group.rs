@@ -104,3 +104,29 @@ fn a_group_that_does_not_work_is_any_administrators() -> Result<()> {
     }
     Ok(())
 }
+
+/// Whoever turns a flag off for an actor hears of a group that keeps it on, as of a percentage.
+#[test]
+fn an_actor_may_stay_on_by_a_group() -> Result<()> {
+    let mut client = registered("feature_group_stays")?;
+    client.batch_execute(
+        "create function broken(actor text) returns boolean language sql as 'select 1 / (length(actor) - length(actor)) = 1';
+         select lockstep.register_feature_group('broken', 'broken(text)');
+         select lockstep.enable_feature_for_group('b', 'broken')",
+    )?;
+    let mut off = |name: &str, groups: &str| -> Result<Vec<String>> {
+        let set = "select lockstep_internal.set_feature_on_behalf('postgres'::regrole, 'ada', 'chatops', $1, $2::text::jsonb)";
+        let wish = |enabled: bool, groups: &str| {
+            format!(r#"{{"enabled": {enabled}, "actors": ["User:2"], "groups": {groups}}}"#)
+        };
+        client.query_one(set, &[&name, &wish(true, "[]")])?;
+        let row = client.query_one(set, &[&name, &wish(false, groups)])?;
+        Ok(row.get(0))
+    };
+    assert_eq!(off("f", "[]")?, ["User:2"]);
+    // One that is turned off with the actor keeps nothing on.
+    assert!(off("f", r#"["g"]"#)?.is_empty());
+    // One that cannot be asked keeps nobody from turning a flag off.
+    assert!(off("b", "[]")?.is_empty());
+    Ok(())
+}

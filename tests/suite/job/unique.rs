@@ -260,6 +260,51 @@ fn a_key_stays_unique_when_a_worker_is_renamed() -> Result<()> {
     Ok(())
 }
 
+/// So does the key of a job that has not got it at the time, but may take it again: it runs, or is dead.
+#[test]
+fn a_key_that_is_taken_again_follows_the_worker() -> Result<()> {
+    let mut client = queue("unique_rename_taken")?;
+    client
+        .batch_execute("select * from lockstep.attach(); select lockstep.define_worker('B', 0)")?;
+    let runner = runner(&mut client)?;
+    let give_back = format!("lockstep.release_jobs({runner}, array[$1::bigint])");
+    let retry = "lockstep.retry_job($1)".to_owned();
+    let retry_all = "lockstep.retry_dead_jobs('B') where $1::bigint > 0".to_owned();
+    for (again, dies, deduplicate) in [
+        (&give_back, false, "until_executing"),
+        (&retry, true, "until_executing"),
+        (&retry, true, "until_executed"),
+        (&retry_all, true, "until_executed"),
+    ] {
+        for is_removed in [false, true] {
+            client.batch_execute("delete from lockstep_internal.job; delete from lockstep_internal.worker_rename where not is_built_in")?;
+            let rename = "select lockstep.rename_worker('A', 'B', 'f')";
+            if is_removed {
+                client.batch_execute(rename)?;
+            }
+            let enqueue = format!(
+                "select lockstep.enqueue_job('B', unique_key => 'k', deduplicate => '{deduplicate}')"
+            );
+            client.batch_execute("select lockstep.set_feature('f', true)")?;
+            let first = number(&mut client, &enqueue)?;
+            let claimed = "select job from lockstep.claim_jobs($1, '{A,B}', 9)";
+            let row = client.query_one(claimed, &[&runner])?;
+            assert_eq!(row.get::<_, i64>(0), first);
+            if dies {
+                client.execute("select lockstep.fail_job($1, $2, 'no')", &[&runner, &first])?;
+            }
+            client.batch_execute(match is_removed {
+                true => "select lockstep.remove_worker_rename('A')",
+                false => rename,
+            })?;
+            client.execute(&format!("select {again}"), &[&first])?;
+            let what = format!("{again}, {deduplicate}, removed: {is_removed}");
+            assert_eq!(number(&mut client, &enqueue)?, first, "{what}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn an_unknown_way_is_refused() -> Result<()> {
     let mut client = queue("unique_refused")?;

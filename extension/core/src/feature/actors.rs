@@ -5,6 +5,7 @@ use super::check_name;
 use super::gates::OPT_OUT;
 use super::group;
 use crate::error::{FeatureError, OrRaise, Result, required};
+use lockstep_server::attempt;
 use lockstep_server::error::notice;
 use pgrx::prelude::*;
 use pgrx::spi::quote_literal;
@@ -39,17 +40,17 @@ create function lockstep.disable_feature_for(name text, actor text, schema text 
 returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.disable_feature_for(text, text, text) is
-  'takes back that a feature flag was turned on for one actor; a notice tells if a percentage keeps it on. lockstep.opt_out_of_feature makes an exception';
+  'takes back that a feature flag was turned on for one actor; a notice tells if a percentage or a group keeps it on. lockstep.opt_out_of_feature makes an exception';
 "#)]
 fn disable_feature_for(name: Option<&str>, actor: Option<&str>, schema: Option<&str>) {
     with_actor(name, actor, schema, |change, actor| {
-        if disable_for(change, actor)? {
+        if disable_for(change, actor, &[])? {
             let name = change.name;
             let schema = change.tables.features.schema();
             let arguments = [name, actor, schema].map(quote_literal);
             notice(
                 format!("feature \"{name}\" stays on for actor \"{actor}\""),
-                "It is on for a percentage, which includes this actor.",
+                "It is on for a percentage or a group that includes this actor.",
                 format!(
                     "To turn it off for the actor: select lockstep.opt_out_of_feature({}).",
                     arguments.join(", ")
@@ -60,11 +61,16 @@ fn disable_feature_for(name: Option<&str>, actor: Option<&str>, schema: Option<&
     });
 }
 
-/// Whether a percentage keeps it on for the actor.
-fn disable_for(change: &Change, actor: &str) -> Result<bool> {
+/// Whether a percentage or a group keeps it on for the actor. Groups that are `closing` do not.
+fn disable_for(change: &Change, actor: &str, closing: &[String]) -> Result<bool> {
     change.refuse_if_fully_on("To make an exception, call lockstep.opt_out_of_feature.")?;
     change.close("actors", actor);
-    Ok(change.gates.stays_open(change.name, actor))
+    let is_in_group = |group: &String| match closing.contains(group) {
+        true => Ok(false),
+        // A function that fails must not keep anybody from turning a flag off.
+        false => attempt(|| group::contains(group, actor)).unwrap_or(Ok(false)),
+    };
+    change.gates.stays_open(change.name, actor, is_in_group)
 }
 
 /// Turns a flag on or off for some actors and groups; returns the actors that it was turned off for but stays on.
@@ -82,11 +88,12 @@ pub(super) fn set_for(
         check_name(group)?;
     }
     let change = Change::for_some(name, schema)?;
+    let closing = if enabled { &[][..] } else { groups };
     let mut still_on = Vec::new();
     for actor in actors {
         match enabled {
             true => enable_for(&change, actor)?,
-            false if disable_for(&change, actor)? => still_on.push(actor.clone()),
+            false if disable_for(&change, actor, closing)? => still_on.push(actor.clone()),
             false => {}
         }
     }

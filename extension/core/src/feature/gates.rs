@@ -176,10 +176,18 @@ impl Gates {
         })
     }
 
-    /// Whether a percentage turns it on for an actor for whom it has just been turned off.
-    pub(super) fn stays_open(&self, name: &str, actor: &str) -> bool {
-        !self.has_opted_out(actor)
-            && (self.percentage_of_time > 0.0 || self.is_in_share(name, actor))
+    /// Whether a percentage or a group turns it on for an actor for whom it has just been turned off.
+    pub(super) fn stays_open(
+        &self,
+        name: &str,
+        actor: &str,
+        is_in_group: impl FnMut(&String) -> Result<bool>,
+    ) -> Result<bool> {
+        if self.has_opted_out(actor) {
+            return Ok(false);
+        }
+        let is_in_share = self.percentage_of_time > 0.0 || self.is_in_share(name, actor);
+        Ok(is_in_share || any(&self.groups, is_in_group)?)
     }
 
     pub(super) fn has_opted_out(&self, actor: &str) -> bool {

@@ -50,15 +50,16 @@ kept! {
             "delete from lockstep_internal.retired_worker where name = $1",
             &[pg_sys::TEXTOID],
         ),
-        // If both workers have a job with a key, the one that had the name before keeps it.
-        move_keys: OwnStatement::by_index(
+        // If both workers have a job with a key, the one that had the name before keeps it. Those that run or are dead may take theirs
+        // again. Without a condition on the status: one that changes meanwhile is moved as well.
+        move_keys: OwnStatement::new(
             "update lockstep_internal.job j
                 set unique_worker = $2,
-                    holds_key = not exists (select from lockstep_internal.job o where o.unique_worker = $2 and o.unique_key = j.unique_key
-                                               and o.holds_key and o.status <> 'dead')
-              where j.unique_worker = $1 and j.worker = any ($3) and j.holds_key and j.status <> 'dead'",
+                    holds_key = j.holds_key and (j.status = 'dead'
+                                or not exists (select from lockstep_internal.job o where o.unique_worker = $2 and o.unique_key = j.unique_key
+                                                  and o.holds_key and o.status <> 'dead'))
+              where j.unique_worker = $1 and j.worker = any ($3)",
             &[pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTARRAYOID],
-            &["unique_worker"],
         ),
     };
 }
