@@ -117,7 +117,48 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
             Reach::AtMost(10.0),
         ));
     }
+    let name = format!("{NAME}/session");
+    if selection.includes(&name) {
+        let [create, drop] = first_of_sessions(&server, times / 4)?;
+        table.push(row(
+            "temporary table, the first of a session",
+            "create",
+            create,
+        ));
+        table.push(row("temporary table, the first of a session", "drop", drop));
+        figures.push(Figure::with_reach(
+            format!("{name}/first/beyond_without"),
+            (create[1] - create[0] + drop[1] - drop[0]) / 1e3,
+            "ms",
+            Reach::AtMost(5.0),
+        ));
+    }
     Ok(Report { table, figures })
+}
+
+/// The first DDL of a session, which has to learn what the others know already; like `beside`.
+fn first_of_sessions(server: &Server, times: u32) -> Result<[[f64; 2]; 2]> {
+    let (_, statements) = PAIRS[0];
+    let mut measured: [[Vec<f64>; 2]; 2] = Default::default();
+    for number in 0..times {
+        let mut databases = [0, 1];
+        databases.rotate_left(number as usize % 2);
+        for place in databases {
+            let mut client = server.connect(DATABASES[place])?;
+            for (statement, of) in statements.iter().zip(&mut measured) {
+                of[place].push(elapsed(&mut client, statement, number)?);
+            }
+        }
+    }
+    Ok(measured.map(|of| of.map(median)))
+}
+
+/// The microseconds of a statement.
+fn elapsed(client: &mut Client, statement: &str, number: u32) -> Result<f64> {
+    let statement = statement.replace('N', &number.to_string());
+    let start = Instant::now();
+    client.batch_execute(&statement)?;
+    Ok(start.elapsed().as_secs_f64() * 1e6)
 }
 
 fn row(what: &str, statement: &str, medians: [f64; 2]) -> Vec<String> {
@@ -142,11 +183,9 @@ fn beside(
         databases.rotate_left(number as usize % 2);
         for (place, client) in databases {
             for (statement, of) in statements.iter().zip(&mut measured) {
-                let statement = statement.replace('N', &number.to_string());
-                let start = Instant::now();
-                client.batch_execute(&statement)?;
+                let elapsed = elapsed(client, statement, number)?;
                 if number >= 5 {
-                    of[place].push(start.elapsed().as_secs_f64() * 1e6);
+                    of[place].push(elapsed);
                 }
             }
         }

@@ -1,14 +1,15 @@
-//! Service accounts: what the trigger costs new rows, one by one and all in one statement. Existing rows are in part `backfill`.
+//! Service accounts: what the trigger costs new rows, one by one, all in one statement, and where a session lives for one row. Existing
+//! rows are in part `backfill`.
 
 use std::time::Instant;
 
 use anyhow::Result;
 
 use crate::Report;
-use crate::figure::Figure;
+use crate::figure::{Figure, Reach};
 use crate::median::median;
 use crate::selection::Selection;
-use crate::server::Server;
+use crate::server::{Copy, Server};
 use crate::size::Size;
 use crate::table::Table;
 use crate::workflows::{self, TEMPLATE};
@@ -59,17 +60,59 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
         let name = format!("{name}/overhead");
         figures.push(Figure::plain(name, median(overheads), "us/row"));
     }
+    let name = format!("{NAME}/session");
+    if selection.includes(&name) {
+        let count = 20 * size.rounds as i64;
+        let [none, lockstep] = [
+            first_inserts(&mut server, false, count)?,
+            first_inserts(&mut server, true, count)?,
+        ];
+        for (variant, elapsed) in [("none", none), ("lockstep", lockstep)] {
+            table.push(vec![
+                "insert, the first of a session".to_owned(),
+                variant.to_owned(),
+                format!("{elapsed:.2}"),
+                format!("{:.2}", elapsed * 1_000.0),
+            ]);
+        }
+        figures.push(Figure::with_reach(
+            format!("{name}/first_insert/overhead"),
+            lockstep - none,
+            "ms",
+            Reach::AtMost(5.0),
+        ));
+    }
     Ok(Report { table, figures })
+}
+
+/// The milliseconds of the first insert of a session.
+fn first_inserts(server: &mut Server, attached: bool, count: i64) -> Result<f64> {
+    server.with_copy(TEMPLATE, |copy| {
+        attach(copy, attached)?;
+        let mut samples = Vec::new();
+        for place in 1..=count {
+            let mut client = copy.cluster.connect(copy.database())?;
+            let prepared = client.prepare(INSERT)?;
+            let start = Instant::now();
+            client.execute(&prepared, &[&place, &place])?;
+            samples.push(start.elapsed().as_secs_f64() * 1_000.0);
+        }
+        Ok(median(samples))
+    })
+}
+
+fn attach(copy: &mut Copy, attached: bool) -> Result<()> {
+    if attached {
+        copy.client
+            .batch_execute("select * from lockstep.attach()")?;
+    }
+    copy.settle()
 }
 
 /// The milliseconds to insert `rows` rows with `statements` statements, in one transaction.
 fn measure(server: &mut Server, attached: bool, rows: i64, statements: i64) -> Result<f64> {
     server.with_copy(TEMPLATE, |copy| {
-        if attached {
-            copy.client
-                .batch_execute("select * from lockstep.attach()")?;
-        }
-        copy.settle()?;
+        attach(copy, attached)?;
         let prepared = copy.client.prepare(INSERT)?;
         let each = rows / statements;
         let start = Instant::now();

@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use anyhow::Result;
 use lockstep_tests::host::{self, Layout};
+use postgres::Client;
 
 use crate::Report;
 use crate::figure::{Figure, Reach};
 use crate::median::median;
 use crate::selection::Selection;
-use crate::server::Server;
+use crate::server::{Copy, Server};
 use crate::size::Size;
 use crate::slack_propagation;
 use crate::table::Table;
@@ -126,33 +127,76 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
         of_all(|round| round.again_ms),
         "ms",
     ));
+    let beside = beside_snapshot(&mut server, rows)?;
+    eprintln!("bench: {NAME} beside a snapshot {beside:.3}");
+    figures.push(Figure::with_reach(
+        format!("{NAME}/beside_snapshot/ratio"),
+        beside,
+        "x",
+        Reach::AtMost(1.3),
+    ));
     slack_propagation::run(&mut server, size, &mut table, &mut figures)?;
     Ok(Report { table, figures })
+}
+
+/// A session that waits for nothing else.
+fn attached(copy: &mut Copy, rows: u32) -> Result<()> {
+    copy.client
+        .batch_execute("select * from lockstep.attach(); select * from lockstep.attach_slack()")?;
+    copy.client
+        .batch_execute(&OTHER.replace("PROJECT", &(rows + 1).to_string()))?;
+    copy.settle()
+}
+
+fn elapsed(client: &mut Client, statements: &[&str]) -> Result<f64> {
+    let start = Instant::now();
+    let mut transaction = client.transaction()?;
+    for statement in statements {
+        transaction.batch_execute(statement)?;
+    }
+    transaction.commit()?;
+    Ok(start.elapsed().as_secs_f64() * 1_000.0)
+}
+
+/// The sixth installation of a workspace beside a snapshot that is older than the first, whose row versions nobody may remove, divided
+/// by the sixth time that the bare writes change all rows beside such a one.
+fn beside_snapshot(server: &mut Server, rows: u32) -> Result<f64> {
+    let mut sixth = |is_ours: bool| {
+        server.with_copy(TEMPLATE, |copy| {
+            match is_ours {
+                true => attached(copy, rows)?,
+                false => copy.settle()?,
+            }
+            let mut old = copy.cluster.connect(copy.database())?;
+            old.batch_execute("begin isolation level repeatable read; select from projects limit 1")?;
+            let mut last = 0.0;
+            for number in 1..=6 {
+                let token = format!("sha256('{number}')");
+                let [write, scope] = BARE.map(|it| it.replace("sha256('b')", &token));
+                let unlink = "delete from slack_integrations_scopes where slack_api_scope_id = 3 and project_id <= ROWS";
+                let install = INSTALL.replace("sha256('b')", &token);
+                // Each time the third scope is new.
+                let unlink = unlink.replace("ROWS", &rows.to_string());
+                copy.client.batch_execute(&unlink)?;
+                last = match is_ours {
+                    true => elapsed(&mut copy.client, &[&install])?,
+                    false => elapsed(&mut copy.client, &[&write, &scope])?,
+                };
+            }
+            Ok(last)
+        })
+    };
+    Ok(sixth(true)? / sixth(false)?)
 }
 
 fn measure(server: &mut Server, rows: u32) -> Result<Round> {
     let bare_ms = server.with_copy(TEMPLATE, |copy| {
         copy.settle()?;
-        let start = Instant::now();
-        let mut transaction = copy.client.transaction()?;
-        for statement in BARE {
-            transaction.batch_execute(statement)?;
-        }
-        transaction.commit()?;
-        Ok(start.elapsed().as_secs_f64() * 1_000.0)
+        elapsed(&mut copy.client, &BARE)
     })?;
     server.with_copy(TEMPLATE, |copy| {
-        copy.client.batch_execute(
-            "select * from lockstep.attach(); select * from lockstep.attach_slack()",
-        )?;
-        copy.client
-            .batch_execute(&OTHER.replace("PROJECT", &(rows + 1).to_string()))?;
-        copy.settle()?;
-        let mut elapsed = || -> Result<f64> {
-            let start = Instant::now();
-            copy.client.batch_execute(INSTALL)?;
-            Ok(start.elapsed().as_secs_f64() * 1_000.0)
-        };
+        attached(copy, rows)?;
+        let mut elapsed = || elapsed(&mut copy.client, &[INSTALL]);
         let install_ms = elapsed()?;
         // The first read of the new row versions sets hint bits on their pages.
         elapsed()?;
