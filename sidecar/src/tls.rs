@@ -167,7 +167,8 @@ impl Verifier {
     }
 }
 
-/// Certificates of all versions of X.509: webpki knows the third only, and servers make themselves some of the first.
+/// Certificates of all versions of X.509: webpki, which TLS 1.2 still asks, knows the third only, and servers make themselves some of
+/// the first.
 fn read(certificate: &CertificateDer<'_>) -> Result<Certificate, TlsError> {
     Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding.into())
 }

@@ -265,7 +265,7 @@ fn sidecar_connects_where_psql_does() -> Result<()> {
 }
 
 #[test]
-fn prefer_goes_without_tls_where_pg_hba_wants_that() -> Result<()> {
+fn prefer_goes_without_tls_where_tls_is_what_fails() -> Result<()> {
     let mut server = Server::start("tls-hba", 2)?;
     let certificate = of_first_version(&named(NAME)?)?;
     for allowed in ["host", "hostssl", "hostnossl"] {
@@ -280,6 +280,14 @@ fn prefer_goes_without_tls_where_pg_hba_wants_that() -> Result<()> {
                 "{entry}, {mode}: {taken}, psql {expected}: {said}"
             );
         }
+    }
+    // The handshake fails: with TLS 1.2 there has to be a certificate of the third version.
+    let setting = "alter system set ssl_max_protocol_version = 'TLSv1.2'";
+    server.client.batch_execute(setting)?;
+    server.configure(&certificate, ANY)?;
+    for (mode, expected) in [("prefer", true), ("require", false)] {
+        let (taken, said) = server.takes_sidecar(&format!("sslmode={mode}"))?;
+        ensure!(taken == expected, "TLS 1.2, {mode}: {taken}: {said}");
     }
     Ok(())
 }
