@@ -54,7 +54,7 @@ fn direct_messages_wait_for_the_end_of_quiet_hours() -> Result<()> {
     let held = "select count(*) from lockstep_internal.slack_channel where channel = 'U3' and not_before > now()";
     assert_eq!(crate::service_account::number(&mut client, held)?, 1);
     // Nobody is to be alarmed by it.
-    client.batch_execute("update lockstep_internal.slack_delivery set created_at = now() - interval '2 hours' where not_before is not null")?;
+    client.batch_execute("update lockstep_internal.slack_delivery set created_at = now() - interval '2 hours' where not_before > now()")?;
     for age in [
         "select (lockstep.metrics_report() #>> '{deliveries, oldest_seconds}')::float8",
         "select extract(epoch from now() - (lockstep.status_report() #>> '{deliveries, oldest}')::timestamptz)::float8",
@@ -64,7 +64,7 @@ fn direct_messages_wait_for_the_end_of_quiet_hours() -> Result<()> {
         assert!(age < 3_600.0, "{age}");
     }
     client.batch_execute(
-        "update lockstep_internal.slack_delivery set not_before = now() where not_before is not null;
+        "update lockstep_internal.slack_delivery set not_before = now() where not_before > now();
          update lockstep_internal.slack_channel set not_before = '-infinity' where channel = 'U3'",
     )?;
     let claimed: String = client.query_one(claim, &[])?.get(0);
@@ -126,64 +126,77 @@ fn what_was_written_ahead_of_time_is_not_held() -> Result<()> {
     Ok(())
 }
 
-/// What has waited is sent if its reader still may see it and still wants it; what waits behind it is not held up.
+/// What has waited, for whatever reason, is sent if its reader still may see it and still wants it; what waits behind it is not held up.
 #[test]
-fn access_is_checked_again_after_quiet_hours() -> Result<()> {
+fn access_is_checked_when_a_message_has_its_turn() -> Result<()> {
     let mut client = people("person_access")?;
-    let quiet = json!({"direct_messages": true, "quiet_hours": {"from": "00:00", "until": "00:00", "time_zone": "UTC"}});
-    let keeps = "select 1";
-    for (what, then, expected) in [
-        ("nothing", keeps, "2 waiting"),
+    let quiet = json!({"from": "00:00", "until": "00:00", "time_zone": "UTC"});
+    let over =
+        "update lockstep_internal.slack_delivery set not_before = now() where not_before > now()";
+    let failed = "update lockstep_internal.slack_delivery set status = 'failed', error = 'fatal_error', done_at = now()";
+    for (why, quiet_hours, before, after) in [
+        ("quiet hours", quiet, "select 1", over),
+        ("its pace", json!(null), "select 1", "select 1"),
         (
-            "removed",
-            "delete from members where user_id = 4",
-            "2 no_access",
-        ),
-        (
-            "a guest",
-            "update members set access_level = 10 where user_id = 4",
-            "1 no_access, 1 waiting",
-        ),
-        (
-            "blocked",
-            "update users set state = 'blocked' where id = 4",
-            "2 no_access",
-        ),
-        (
-            "not linked",
-            "delete from chat_names where user_id = 4",
-            "2 no_access",
-        ),
-        (
-            // While this was published.
-            "said no",
-            "update lockstep_internal.slack_person set direct_messages = false",
-            "2 no_access",
+            "somebody to retry it",
+            json!(null),
+            failed,
+            "select lockstep.retry_deliveries()",
         ),
     ] {
-        client.batch_execute(
-            "delete from lockstep_internal.slack_delivery; delete from lockstep_internal.event; delete from lockstep_internal.slack_channel;
-             delete from members where user_id = 4; delete from chat_names where user_id = 4; update users set state = 'active' where id = 4;
-             insert into chat_names (user_id, team_id, chat_id) values (4, 'A', 'U4');
-             insert into members (access_level, source_id, source_type, user_id) values (20, 1, 'Project', 4)",
-        )?;
-        choose(&mut client, "U4", &quiet)?;
-        publish(&mut client, &opened(6, &[4]))?;
-        let issue = json!({"assignees": users(&[4])});
-        let issue = by(6, "issue", json!({"action": "open", "author_id": 3}), issue);
-        publish(&mut client, &issue)?;
-        client.batch_execute(then)?;
-        client.batch_execute(
-            "update lockstep_internal.slack_delivery set not_before = now() where not_before is not null",
-        )?;
-        let claim = "select count(*) from lockstep_api.claim_deliveries(10, '1 minute', 1000)";
-        crate::service_account::number(&mut client, claim)?;
-        let states = "select string_agg(concat_ws(' ', n, state), ', ' order by state)
-             from (select count(*) as n, coalesce(d.error, d.status) as state
-                     from lockstep_internal.slack_delivery d join lockstep_internal.slack_channel c on c.id = d.channel
-                    where c.channel = 'U4' group by 2) s";
-        let found: String = client.query_one(states, &[])?.get(0);
-        assert_eq!(found, expected, "{what}");
+        let choice = json!({"direct_messages": true, "quiet_hours": quiet_hours});
+        for (what, then, expected) in [
+            ("nothing", "select 1", "2 waiting"),
+            (
+                "removed",
+                "delete from members where user_id = 4",
+                "2 no_access",
+            ),
+            (
+                "a guest",
+                "update members set access_level = 10 where user_id = 4",
+                "1 no_access, 1 waiting",
+            ),
+            (
+                "blocked",
+                "update users set state = 'blocked' where id = 4",
+                "2 no_access",
+            ),
+            (
+                "not linked",
+                "delete from chat_names where user_id = 4",
+                "2 no_access",
+            ),
+            (
+                // While this was published.
+                "said no",
+                "update lockstep_internal.slack_person set direct_messages = false",
+                "2 no_access",
+            ),
+        ] {
+            client.batch_execute(
+                "delete from lockstep_internal.slack_delivery; delete from lockstep_internal.event; delete from lockstep_internal.slack_channel;
+                 delete from members where user_id = 4; delete from chat_names where user_id = 4; update users set state = 'active' where id = 4;
+                 insert into chat_names (user_id, team_id, chat_id) values (4, 'A', 'U4');
+                 insert into members (access_level, source_id, source_type, user_id) values (20, 1, 'Project', 4)",
+            )?;
+            choose(&mut client, "U4", &choice)?;
+            publish(&mut client, &opened(6, &[4]))?;
+            let issue = json!({"assignees": users(&[4])});
+            let issue = by(6, "issue", json!({"action": "open", "author_id": 3}), issue);
+            publish(&mut client, &issue)?;
+            client.batch_execute(before)?;
+            client.batch_execute(then)?;
+            client.batch_execute(after)?;
+            let claim = "select count(*) from lockstep_api.claim_deliveries(10, '1 minute', 1000)";
+            crate::service_account::number(&mut client, claim)?;
+            let states = "select string_agg(concat_ws(' ', n, state), ', ' order by state)
+                 from (select count(*) as n, coalesce(d.error, d.status) as state
+                         from lockstep_internal.slack_delivery d join lockstep_internal.slack_channel c on c.id = d.channel
+                        where c.channel = 'U4' group by 2) s";
+            let found: String = client.query_one(states, &[])?.get(0);
+            assert_eq!(found, expected, "{what}, waits for {why}");
+        }
     }
     Ok(())
 }
