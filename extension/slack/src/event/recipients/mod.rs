@@ -14,7 +14,7 @@ mod route;
 mod scope;
 
 pub(crate) use access::{DirectMessage, may_be_sent};
-pub(crate) use candidate::{By, Candidate, Candidates};
+pub(crate) use candidate::{By, Candidate, Candidates, installations};
 pub(crate) use deployment::{is_of_tag, previous_sha};
 pub(crate) use filter::{Surroundings, Told};
 pub(crate) use flag::Notifications;
