@@ -201,6 +201,25 @@ fn access_is_checked_when_a_message_has_its_turn() -> Result<()> {
     Ok(())
 }
 
+/// Of a project that is gone nobody can read anything; that is no lost access.
+#[test]
+fn a_direct_message_of_a_deleted_project_is_no_failure() -> Result<()> {
+    let mut client = people("person_gone")?;
+    choose(&mut client, "U4", &json!({"direct_messages": true}))?;
+    publish(&mut client, &opened(6, &[4]))?;
+    client.batch_execute(
+        "delete from projects where id = 1; select * from lockstep_api.claim_deliveries(10, '1 minute', 1000)",
+    )?;
+    let errors: String = client
+        .query_one(
+            "select string_agg(distinct error, ', ') from lockstep_internal.slack_delivery",
+            &[],
+        )?
+        .get(0);
+    assert_eq!(errors, "project_gone");
+    Ok(())
+}
+
 /// Who turns direct messages off gets none that waits, and who ends the quiet hours gets them at once.
 #[test]
 fn a_choice_is_for_what_waits_as_well() -> Result<()> {

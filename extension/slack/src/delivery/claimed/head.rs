@@ -133,11 +133,9 @@ pub(super) fn heads(schema: &str, channels: &[Locked]) -> Result<BTreeMap<i64, H
         let heirs = heirs(schema, &firsts, &destinations)?;
         let subscribed = Subscribed::look_up(schema, &firsts)?;
         let quiet = quiet(schema, firsts.iter().map(|it| it.project).collect())?;
-        let refused = refused(schema, &firsts, &teams)?;
-        fail_each(&refused, "no_access")?;
         let mut gone = Vec::new();
         let mut quieted = Vec::new();
-        left = Vec::new();
+        let mut sound = Vec::new();
         for mut first in firsts {
             let destination = first.slack_integration.and_then(|it| destinations.get(&it));
             let team = teams.get(&first.lane).copied();
@@ -145,26 +143,36 @@ pub(super) fn heads(schema: &str, channels: &[Locked]) -> Result<BTreeMap<i64, H
                 Some(subscription) => subscribed.trouble(subscription, team),
                 None => trouble(&first, destination, team, &heirs),
             };
-            match (trouble, quiet.get(&first.project)) {
-                (Some(error), _) => gone.push(Gone {
+            // As when they were published: where nobody is notified any more, nothing else is wrong.
+            match (quiet.get(&first.project), trouble) {
+                (Some(reason), _) => quieted.push((first.lane, first.project, *reason)),
+                (None, Some(error)) => gone.push(Gone {
                     lane: first.lane,
                     slack_integration: first.slack_integration,
                     integration: first.head.integration,
                     subscription: first.head.subscription,
                     error,
                 }),
-                (None, Some(reason)) => quieted.push((first.lane, first.project, *reason)),
-                (None, None) if refused.contains(&first.head.id) => left.push(first.lane),
                 (None, None) => {
                     first.head.alias = destination.map(|it| it.alias.clone()).unwrap_or_default();
+                    sound.push(first);
+                }
+            }
+        }
+        fail_quiet(&quieted)?;
+        fail(&gone)?;
+        let refused = refused(schema, &sound, &teams)?;
+        fail_each(&refused, "no_access")?;
+        left = quieted.into_iter().map(|(lane, ..)| lane).collect();
+        left.extend(gone.into_iter().map(|it| it.lane));
+        for first in sound {
+            match refused.contains(&first.head.id) {
+                true => left.push(first.lane),
+                false => {
                     heads.insert(first.lane, first.head);
                 }
             }
         }
-        fail(&gone)?;
-        fail_quiet(&quieted)?;
-        left.extend(quieted.into_iter().map(|(lane, ..)| lane));
-        left.extend(gone.into_iter().map(|it| it.lane));
         if left.is_empty() {
             break;
         }
