@@ -1,9 +1,10 @@
 //! Direct messages and quiet hours: what waits, until when, and what becomes of it when its reader changes something meanwhile.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::json;
 
 use super::person::{by, choose, explained, opened, people, users};
+use crate::job::ZONES;
 use crate::notification::publish::publish;
 use crate::notification::settings::json_of;
 
@@ -31,6 +32,35 @@ fn quiet_hours_have_a_time_zone() -> Result<()> {
             [expected],
             "{zone}"
         );
+    }
+    Ok(())
+}
+
+/// They end when a recurring job of that time is due: both have the same time zones.
+#[test]
+fn quiet_hours_go_by_the_clock_of_schedules() -> Result<()> {
+    let mut client = people("person_clock")?;
+    for zone in ZONES {
+        for (until, cron) in [
+            ("00:00", "0 0 * * *"),
+            ("02:30", "30 2 * * *"),
+            ("12:00", "0 12 * * *"),
+        ] {
+            client.batch_execute("delete from lockstep_internal.slack_delivery")?;
+            let quiet = json!({"from": until, "until": until, "time_zone": zone});
+            let choice = json!({"direct_messages": true, "quiet_hours": quiet});
+            choose(&mut client, "U4", &choice)?;
+            publish(&mut client, &opened(6, &[4]))?;
+            let agree: bool = client
+                .query_one(
+                    "select exists (select from lockstep.cron_times($1, $2, d.created_at - interval '1 minute', 2) t
+                                     where t between d.not_before - interval '30 seconds' and d.not_before + interval '30 seconds')
+                       from lockstep_internal.slack_delivery d join lockstep_internal.slack_channel c on c.id = d.channel where c.channel = 'U4'",
+                    &[&cron, &zone],
+                )?
+                .get(0);
+            ensure!(agree, "{until} {zone}");
+        }
     }
     Ok(())
 }
