@@ -172,7 +172,7 @@ create table lockstep_internal.slack_delivery (
   needed text,
   -- Slack's ids of the users and user groups that it mentions, with spaces between; null if there are none.
   mentions text,
-  -- Not earlier than that, because its reader is not to be disturbed.
+  -- Of a direct message: not earlier than that, and only if its reader still has access then.
   not_before timestamptz,
   created_at timestamptz not null default pg_catalog.clock_timestamp(),
   done_at timestamptz,

@@ -28,6 +28,7 @@ mod shard;
 mod statement;
 mod stored;
 mod subtransaction;
+mod time_zone;
 mod transaction;
 pub mod waking;
 pub mod worker;
@@ -59,6 +60,7 @@ pub use statement::{
     jsonb_text, jsonb_typeof, keys_argument, nullable, with_snapshot,
 };
 pub use subtransaction::{Failure, attempt, attempt_catching};
+pub use time_zone::{shown_at, time_zone};
 pub use transaction::AtEnd;
 
 /// A value that a backend keeps for its whole life. It is never dropped: when the process ends, the memory of its plans may

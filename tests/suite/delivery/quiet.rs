@@ -66,6 +66,75 @@ fn what_waits_for_a_quiet_project_is_not_sent() -> Result<()> {
     Ok(())
 }
 
+/// Why nothing is sent any more, by what holds for the project and what has become of who is notified. What holds for the project
+/// counts first: it is nobody's failure.
+#[test]
+fn what_is_quiet_is_no_failure_of_who_is_notified() -> Result<()> {
+    let quiet = [
+        ("", "select 1"),
+        (
+            "silent_mode",
+            "update application_settings set silent_mode_enabled = true",
+        ),
+        ("project_gone", "delete from projects where id = 30"),
+        (
+            "pending_delete",
+            "update projects set pending_delete = true where id = 30",
+        ),
+        (
+            "archived",
+            "update projects set archived = true where id = 30",
+        ),
+    ];
+    let troubles = [
+        (
+            "not_installed",
+            "delete from slack_integrations where integration_id = 100; delete from integrations where id = 100",
+        ),
+        (
+            "not_installed",
+            "delete from slack_integrations where integration_id = 100",
+        ),
+        (
+            "inactive",
+            "update integrations set active = false where id = 100",
+        ),
+        (
+            "unsubscribed",
+            "select lockstep.unsubscribe_slack_channel(30, 'F', '#f')",
+        ),
+    ];
+    for (reason, end) in quiet {
+        let mut client = world(&format!("delivery_pairs_{reason}"))?;
+        for (error, change) in troubles {
+            let channel = if error == "unsubscribed" { "#f" } else { "#c" };
+            let mut both = client.transaction()?;
+            both.batch_execute(&format!(
+                "delete from lockstep_internal.slack_delivery d using lockstep_internal.event e, lockstep_internal.slack_channel c
+                  where e.id = d.event and c.id = d.channel and (e.project_id <> 30 or c.channel <> '{channel}'); {change}; {end}"
+            ))?;
+            // A direct message whose reader has lost access as well is one of these.
+            both.batch_execute(
+                "update lockstep_internal.slack_delivery set not_before = created_at",
+            )?;
+            both.query(
+                "select * from lockstep_api.claim_deliveries(10, '1 hour', 1000)",
+                &[],
+            )?;
+            let fates: String = both.query_one(FATES, &[])?.get(0);
+            let expected = if reason.is_empty() { error } else { reason };
+            assert_eq!(fates, format!("30 failed {expected}"), "{change}; {end}");
+            let failures: String = both
+                .query_one("select (lockstep.status_report() -> 'failures')::text", &[])?
+                .get(0);
+            let counts = reason.is_empty() && error != "unsubscribed";
+            assert_eq!(failures != "[]", counts, "{change}; {end}: {failures}");
+            both.rollback()?;
+        }
+    }
+    Ok(())
+}
+
 /// A session that has looked before the table was there, as where GitLab's schema is loaded last, sees it from its creation on.
 #[test]
 fn a_table_that_is_created_later_counts() -> Result<()> {

@@ -3,7 +3,7 @@
 use anyhow::{Result, anyhow, ensure};
 use postgres::Client;
 
-use crate::job::queue;
+use crate::job::{ZONES, queue};
 use crate::surface::refusal::error_of;
 
 fn times(client: &mut Client, cron: &str, zone: &str, after: &str, most: i32) -> Result<String> {
@@ -131,6 +131,48 @@ fn times_are_those_of_the_clock_on_the_wall() -> Result<()> {
             expected,
             "{cron} {zone} {after}"
         );
+    }
+    Ok(())
+}
+
+/// Where PostgreSQL has the system's time zones, its clocks show the times: at noon, and at night, when they are changed.
+#[test]
+fn clocks_are_those_of_the_server() -> Result<()> {
+    let mut client = queue("schedule_clocks")?;
+    let has_systems = "select setting ~ 'with-system-tzdata=/usr/share/zoneinfo' from pg_config where name = 'CONFIGURE'";
+    if !client.query_one(has_systems, &[])?.get::<_, bool>(0) {
+        return Ok(());
+    }
+    for zone in ZONES {
+        for (cron, times, after) in [
+            ("0 12 * * *", "12:00", "2025-01-01"),
+            (
+                "30 0-4 * * *",
+                "00:30 01:30 02:30 03:30 04:30",
+                "2026-02-01",
+            ),
+            (
+                "30 0-4 * * *",
+                "00:30 01:30 02:30 03:30 04:30",
+                "2026-08-15",
+            ),
+            (
+                "30 0-4 * * *",
+                "00:30 01:30 02:30 03:30 04:30",
+                "2027-02-01",
+            ),
+        ] {
+            // Or the clock has just been put forward.
+            let wrong: Option<String> = client
+                .query_one(
+                    "select min(t)::text from lockstep.cron_times($1, $2, $3::text::timestamptz, 1000) t
+                      where to_char(t at time zone $2, 'HH24:MI') <> all (string_to_array($4, ' '))
+                        and (t at time zone $2) - ((t - interval '1 second') at time zone $2) = interval '1 second'",
+                    &[&cron, &zone, &after, &times],
+                )?
+                .get(0);
+            assert_eq!(wrong, None, "{cron} {zone}");
+        }
     }
     Ok(())
 }

@@ -26,6 +26,18 @@ use crate::database;
 use crate::service_account::number;
 use crate::surface::refusal::error_of;
 
+/// Time zones whose clocks change at odd times or by odd amounts, or whose rules have changed lately.
+pub(crate) const ZONES: [&str; 8] = [
+    "Africa/Cairo",
+    "America/Havana",
+    "America/Santiago",
+    "Australia/Lord_Howe",
+    "Europe/Dublin",
+    "Africa/Casablanca",
+    "America/New_York",
+    "Pacific/Chatham",
+];
+
 pub(crate) fn queue(name: &str) -> Result<Client> {
     let mut client = database::empty(name)?;
     client.batch_execute("create extension lockstep")?;

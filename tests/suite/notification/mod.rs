@@ -16,6 +16,7 @@ mod hook;
 mod host;
 mod import;
 pub(crate) mod inheritance;
+mod meant;
 mod mention;
 mod optional_events;
 mod outage;

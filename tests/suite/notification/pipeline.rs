@@ -46,10 +46,93 @@ fn pipelines_that_come_late_change_nothing() -> Result<()> {
             ),
             (ended(1, "success", Some("2026-01-01 10:00:20 UTC")), same),
             // Times that cannot be compared are ignored.
-            (ended(2, "success", Some("2026-01-01T10:00:08Z")), "queued"),
+            (ended(2, "success", Some("soon")), "queued"),
             (ended(2, "failed", None), "queued"),
         ],
     )
+}
+
+/// Times are compared as times, however each is written. A pipeline that failed at one is retried: it is an older end, or a newer one.
+#[test]
+fn ends_are_in_the_order_of_their_times() -> Result<()> {
+    let mut client = told("filter_order")?;
+    set(
+        &mut client,
+        json!({"only_changed_pipelines": true, "only_broken_pipelines": false}),
+    )?;
+    let ended = |id: i64, status: &str, at: &str| {
+        let mut event = pipeline(id, "main", status);
+        event["object_attributes"]["finished_at"] = json!(at);
+        event
+    };
+    let (older, newer) = ("pipeline_status", "queued");
+    for (id, (last, next, expected)) in (1..).zip([
+        (
+            "2026-11-30T10:30:00.123Z",
+            "2026-11-30T10:29:59.999Z",
+            older,
+        ),
+        (
+            "2026-11-30T10:30:00.123Z",
+            "2026-11-30T10:30:00.122Z",
+            older,
+        ),
+        (
+            "2026-11-30T10:30:00.123Z",
+            "2026-11-30T10:30:00.124Z",
+            newer,
+        ),
+        // The second was written without a fraction, or with another one.
+        ("2026-11-30T10:30:00.123Z", "2026-11-30T10:30:00Z", older),
+        ("2026-11-30T10:30:00Z", "2026-11-30T10:30:00.123Z", newer),
+        ("2026-11-30T10:30:00Z", "2026-11-30T10:29:59.999Z", older),
+        ("2026-11-30T10:30:00.000Z", "2026-11-30T10:30:00Z", newer),
+        (
+            "2026-11-30T10:30:00.5Z",
+            "2026-11-30T10:30:00.123456Z",
+            older,
+        ),
+        (
+            "2026-11-30T10:30:00.123456Z",
+            "2026-11-30T10:30:00.5Z",
+            newer,
+        ),
+        (
+            "2026-11-30 10:30:00.5 UTC",
+            "2026-11-30 10:30:00 UTC",
+            older,
+        ),
+        // In other zones.
+        ("2026-11-30 10:30:00 UTC", "2026-11-30T10:29:59.9Z", older),
+        (
+            "2026-11-30 10:30:00 UTC",
+            "2026-11-30 12:29:59 +0200",
+            older,
+        ),
+        (
+            "2026-11-30 10:30:00 UTC",
+            "2026-11-30 05:30:01 -0500",
+            newer,
+        ),
+        (
+            "2026-11-30T12:30:00.25+02:00",
+            "2026-11-30T10:30:00.2Z",
+            older,
+        ),
+        ("2026-11-30 10:30:00", "2026-11-30 10:29:59.9", older),
+        ("2026-11-30 10:30:00", "2026-11-30T10:29:59Z", older),
+        // What is no time decides nothing.
+        ("2026-11-30T10:30:00Z", "2026-11-30T10:29:59 CEST", newer),
+        ("2026-11-30T10:30:00Z", "2026-11-30", newer),
+        ("2026-11-30T10:30:00Z", "２026-11-30T10:29:59Z", newer),
+        ("", "2026-11-30T10:29:59Z", newer),
+    ]) {
+        client.batch_execute("delete from lockstep_internal.pipeline_status")?;
+        outcome(&mut client, &ended(id, "failed", last))?;
+        let found = outcome(&mut client, &ended(id, "success", next))?;
+        assert_eq!(found, expected, "{next} after {last}");
+    }
+    Ok(())
 }
 
 /// Branch names longer than an index row are distinguished like others, and do not block others' events.

@@ -1,5 +1,7 @@
 //! The test message to an integration's channels, and troubles that end with a channel.
 
+use crate::delivery::claim::{claim, numbers};
+use crate::notification::inheritance::GROUPS;
 use crate::notification::publish::told;
 use crate::notification::settings::{json_of, set};
 use crate::service_account::number;
@@ -143,6 +145,46 @@ fn each_channel_is_tried_once() -> Result<()> {
     refused(
         &mut client,
         "select lockstep.test_slack_integration(8)",
+        "55000",
+        "not installed",
+    )?;
+    Ok(())
+}
+
+/// Where its events go: through the workspace of one that it inherits from.
+#[test]
+fn an_integration_that_inherits_its_workspace_is_tried() -> Result<()> {
+    let mut client = told("settings_test_inherited")?;
+    client.batch_execute(GROUPS)?;
+    client.batch_execute(
+        "select app(100, 'group_id', 20);
+         insert into integrations (id, project_id, type_new, category, active, inherit_from_id) values
+           (101, 30, 'Integrations::GitlabSlackApplication', 'chat', true, 100), (102, 31, 'Integrations::GitlabSlackApplication', 'chat', true, 101)",
+    )?;
+    for integration in [101, 102] {
+        client.batch_execute("delete from lockstep_internal.slack_delivery; delete from lockstep_internal.slack_channel")?;
+        let tried: String = client
+            .query_one(
+                &format!("select string_agg(channel, ', ') from lockstep.test_slack_integration({integration})"),
+                &[],
+            )?
+            .get(0);
+        assert_eq!(tried, "#c", "{integration}");
+        let payload = json_of(
+            &mut client,
+            "select payload from lockstep_internal.event order by id desc limit 1",
+        )?;
+        assert_eq!(
+            payload["integration"],
+            json!({"id": integration, "alias": "app 100"})
+        );
+        assert_eq!(numbers(&claim(&mut client, 10)?).len(), 1, "{integration}");
+    }
+    // A circle has no workspace.
+    client.batch_execute("delete from slack_integrations where integration_id = 100; update integrations set inherit_from_id = 102 where id = 100")?;
+    refused(
+        &mut client,
+        "select lockstep.test_slack_integration(102)",
         "55000",
         "not installed",
     )?;

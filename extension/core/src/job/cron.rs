@@ -3,9 +3,9 @@
 use crate::error::{JobError, OrRaise, Result, required};
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
-use jiff::civil::DateTime;
-use jiff::tz::{AmbiguousOffset, TimeZone};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use lockstep_server::{shown_at, time_zone};
 use pgrx::prelude::*;
 
 /// As long as any sensible one.
@@ -28,7 +28,7 @@ pub(super) struct Times {
 impl Times {
     /// Five fields, or a name such as @daily. As in Vixie cron, an expression with a day of the month and a day of the week is due
     /// on either.
-    pub(super) fn parse(cron: &str, time_zone: &str) -> Result<Self> {
+    pub(super) fn parse(cron: &str, zone: &str) -> Result<Self> {
         let refused = |reason: String| JobError::Cron {
             cron: cron.chars().take(50).collect(),
             reason,
@@ -43,8 +43,8 @@ impl Times {
         let parsed = parser
             .parse(cron)
             .map_err(|error| refused(format!("{}.", error.to_string().trim_end_matches('.'))))?;
-        let zone = TimeZone::get(time_zone).map_err(|_| JobError::TimeZone {
-            time_zone: time_zone.chars().take(50).collect(),
+        let zone = time_zone(zone).ok_or_else(|| JobError::TimeZone {
+            time_zone: zone.chars().take(50).collect(),
         })?;
         let mut fields = cron.split_whitespace().take(2);
         Ok(Self {
@@ -85,25 +85,10 @@ impl Times {
                 .find_next_occurrence(&from, false)
                 .ok()?
                 .datetime();
-            let moment = self.moment(wall)?;
+            let moment = shown_at(&self.zone, wall)?;
             if moment > time {
                 return Some(moment);
             }
-        }
-    }
-
-    /// When the clock shows it first, or right after it has skipped it.
-    fn moment(&self, wall: DateTime) -> Option<Timestamp> {
-        let ambiguous = self.zone.to_ambiguous_zoned(wall);
-        match ambiguous.offset() {
-            AmbiguousOffset::Gap { before, .. } => {
-                // As the clock had run on, so that the jump lies before it, or at it.
-                let behind = before.to_timestamp(wall).ok()?;
-                let behind = behind.checked_add(SignedDuration::from_nanos(1)).ok()?;
-                let jump = self.zone.preceding(behind).next()?;
-                Some(jump.timestamp())
-            }
-            _ => Some(ambiguous.compatible().ok()?.timestamp()),
         }
     }
 }

@@ -20,6 +20,6 @@ pub(crate) mod trial;
 mod written;
 
 pub(crate) use quiet::quiet;
-pub(crate) use recipients::{Reason, Waited, may_be_sent};
+pub(crate) use recipients::{DirectMessage, Reason, may_be_sent};
 pub(crate) use settings::{Trouble, channels_now, sweep_gone, troubles};
 pub(crate) use subscription::sweep_subscriptions;

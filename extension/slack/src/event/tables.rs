@@ -33,8 +33,6 @@ pub(super) struct Statements {
     pub(super) of_projects: Statement,
     pub(super) of_groups: Statement,
     pub(super) of_organizations: Statement,
-    /// `$1` integration, `$2` class: row, team and alias of each workspace it is installed in; one row of nulls if there is none.
-    pub(super) installations: Statement,
     /// `$1` integrations, `$2` class: integration, its parent, and row and team of each workspace it is installed in.
     pub(super) installed: Statement,
     /// `$1` integrations, `$2` class: integration and its parent.
@@ -154,14 +152,6 @@ impl Statements {
                 &of_instance(tables, rows),
                 ids_and_class,
                 &["organization_id", "type_new", "integration_id"],
-            ),
-            installations: by_index(
-                &format!(
-                    "select s.id::pg_catalog.int8, s.team_id::pg_catalog.text, s.alias::pg_catalog.text
-                       from {i} i left join {s} s on s.integration_id == i.id where i.id == $1 and i.type_new == $2 order by s.id"
-                ),
-                &[pg_sys::INT8OID, pg_sys::TEXTOID],
-                &["id", "integration_id"],
             ),
             installed: by_index(
                 &format!(

@@ -1,11 +1,12 @@
 //! A test message to each channel of an integration.
 
+use super::recipients::installations;
 use super::settings::configure;
-use super::tables::{Tables, class};
+use super::tables::Tables;
 use super::written::{NewDelivery, Source, channel, rows};
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
-use crate::slack_workspace::allowed;
-use lockstep_server::{View, datum, random_bytes};
+use crate::slack_workspace::{allowed, destinations};
+use lockstep_server::random_bytes;
 use pgrx::prelude::*;
 use serde_json::json;
 
@@ -65,23 +66,20 @@ fn test_slack_workspace_integration(
     TableIterator::new(test().or_raise())
 }
 
-/// Where an integration is installed.
-struct Installation {
-    row: i64,
-    team: String,
-    alias: String,
-}
-
 /// The delivery (None if it was not tried) and the channel.
 type Tried = (Option<i64>, String);
 
-/// In the given workspace, otherwise in all of its workspaces.
+/// In the workspace with the given row, otherwise in all in which the integration notifies.
 fn test(tables: &Tables, integration: i64, only: Option<i64>) -> Result<Vec<Tried>> {
     let settings = configure::of(tables, integration)?.settings;
-    let installations = installations(tables, integration, only);
-    let Some(first) = installations.first() else {
+    let mut installations = installations(tables, integration);
+    installations.retain(|(row, _)| only.is_none_or(|only| only == *row));
+    let Some((first, _)) = installations.first() else {
         return Err(EventError::NotInstalled { id: integration }.into());
     };
+    let alias = destinations(&tables.schema, &[*first])?
+        .remove(first)
+        .map(|it| it.alias);
     let mut channels = settings.all_channels();
     if channels.is_empty() {
         return Err(EventError::NoChannels { id: integration }.into());
@@ -89,7 +87,7 @@ fn test(tables: &Tables, integration: i64, only: Option<i64>) -> Result<Vec<Trie
     let untried = channels.split_off(channels.len().min(MOST_CHANNELS));
     let payload = json!({
         "object_kind": "lockstep_test",
-        "integration": { "id": integration, "alias": first.alias },
+        "integration": { "id": integration, "alias": alias },
     });
     let bytes = random_bytes::<16>().ok_or(SlackError::NoChance)?;
     let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -102,11 +100,10 @@ fn test(tables: &Tables, integration: i64, only: Option<i64>) -> Result<Vec<Trie
     };
     let events = rows::events(vec![event], schema)?;
     let mut places: Vec<(&str, &str, i64)> = Vec::new();
-    for installation in &installations {
-        let team = installation.team.as_str();
+    for (row, team) in &installations {
         for channel in &channels {
             if !places.iter().any(|it| (it.0, it.1) == (team, *channel)) {
-                places.push((team, channel, installation.row));
+                places.push((team, channel, *row));
             }
         }
     }
@@ -133,23 +130,4 @@ fn test(tables: &Tables, integration: i64, only: Option<i64>) -> Result<Vec<Trie
         .into_iter()
         .map(|channel| (None, channel.to_owned()));
     Ok(tried.chain(untried).collect())
-}
-
-fn installations(tables: &Tables, integration: i64, only: Option<i64>) -> Vec<Installation> {
-    let mut found = Vec::new();
-    let query = &tables.statements.installations;
-    tables.as_owner(|| {
-        query.rows(View::Own, &[datum(integration), class()], |row| {
-            if let (Some(id), Some(team), Some(alias)) = (row.get(1), row.get(2), row.get(3))
-                && only.is_none_or(|only| only == id)
-            {
-                found.push(Installation {
-                    row: id,
-                    team,
-                    alias,
-                });
-            }
-        });
-    });
-    found
 }

@@ -3,7 +3,7 @@
 use super::subject;
 use crate::delivery::channel::Locked;
 use crate::error::Result;
-use crate::event::{Reason, Waited, may_be_sent, quiet};
+use crate::event::{DirectMessage, Reason, may_be_sent, quiet};
 use crate::slack_workspace::{Destination, ancestors, destinations, with_token};
 use crate::subscription;
 use lockstep_server::kept;
@@ -107,14 +107,14 @@ struct First {
     slack_integration: Option<i64>,
     /// Where its event happened, if in a project.
     project: Option<i64>,
-    /// It was to be sent later, and the time has come.
-    has_waited: bool,
+    /// It is one, and not too early.
+    is_direct_message: bool,
     head: Head,
 }
 
 /// The first delivery of each channel that can be sent. Deliveries of removed or inactive integrations, of ended subscriptions and of
-/// projects of which nobody is notified any more fail, and so do those that have waited for somebody who may not see them by now, or
-/// does not want them.
+/// projects of which nobody is notified any more fail, and so do direct messages to somebody who may not see them by now, or does not
+/// want them.
 pub(super) fn heads(schema: &str, channels: &[Locked]) -> Result<BTreeMap<i64, Head>> {
     let teams: BTreeMap<i64, &str> = channels
         .iter()
@@ -133,11 +133,9 @@ pub(super) fn heads(schema: &str, channels: &[Locked]) -> Result<BTreeMap<i64, H
         let heirs = heirs(schema, &firsts, &destinations)?;
         let subscribed = Subscribed::look_up(schema, &firsts)?;
         let quiet = quiet(schema, firsts.iter().map(|it| it.project).collect())?;
-        let refused = refused(schema, &firsts, &teams)?;
-        fail_each(&refused, "no_access")?;
         let mut gone = Vec::new();
         let mut quieted = Vec::new();
-        left = Vec::new();
+        let mut sound = Vec::new();
         for mut first in firsts {
             let destination = first.slack_integration.and_then(|it| destinations.get(&it));
             let team = teams.get(&first.lane).copied();
@@ -145,26 +143,36 @@ pub(super) fn heads(schema: &str, channels: &[Locked]) -> Result<BTreeMap<i64, H
                 Some(subscription) => subscribed.trouble(subscription, team),
                 None => trouble(&first, destination, team, &heirs),
             };
-            match (trouble, quiet.get(&first.project)) {
-                (Some(error), _) => gone.push(Gone {
+            // As when they were published: where nobody is notified any more, nothing else is wrong.
+            match (quiet.get(&first.project), trouble) {
+                (Some(reason), _) => quieted.push((first.lane, first.project, *reason)),
+                (None, Some(error)) => gone.push(Gone {
                     lane: first.lane,
                     slack_integration: first.slack_integration,
                     integration: first.head.integration,
                     subscription: first.head.subscription,
                     error,
                 }),
-                (None, Some(reason)) => quieted.push((first.lane, first.project, *reason)),
-                (None, None) if refused.contains(&first.head.id) => left.push(first.lane),
                 (None, None) => {
                     first.head.alias = destination.map(|it| it.alias.clone()).unwrap_or_default();
+                    sound.push(first);
+                }
+            }
+        }
+        fail_quiet(&quieted)?;
+        fail(&gone)?;
+        let refused = refused(schema, &sound, &teams)?;
+        fail_each(&refused, "no_access")?;
+        left = quieted.into_iter().map(|(lane, ..)| lane).collect();
+        left.extend(gone.into_iter().map(|it| it.lane));
+        for first in sound {
+            match refused.contains(&first.head.id) {
+                true => left.push(first.lane),
+                false => {
                     heads.insert(first.lane, first.head);
                 }
             }
         }
-        fail(&gone)?;
-        fail_quiet(&quieted)?;
-        left.extend(quieted.into_iter().map(|(lane, ..)| lane));
-        left.extend(gone.into_iter().map(|it| it.lane));
         if left.is_empty() {
             break;
         }
@@ -221,24 +229,24 @@ impl Subscribed {
     }
 }
 
-/// The direct messages that have waited and may no longer be sent.
+/// The direct messages that may no longer be sent.
 fn refused(schema: &str, firsts: &[First], teams: &BTreeMap<i64, &str>) -> Result<Vec<i64>> {
-    let waited: Vec<&First> = firsts.iter().filter(|first| first.has_waited).collect();
-    if waited.is_empty() {
+    let direct: Vec<&First> = firsts.iter().filter(|it| it.is_direct_message).collect();
+    if direct.is_empty() {
         return Ok(Vec::new());
     }
-    let events: Vec<i64> = waited.iter().map(|first| first.head.event).collect();
+    let events: Vec<i64> = direct.iter().map(|first| first.head.event).collect();
     let payloads = subject::payloads(&events)?;
     let mut ids = Vec::new();
     let mut messages = Vec::new();
-    for First { lane, head, .. } in waited {
+    for First { lane, head, .. } in direct {
         // Without its event it fails anyway.
         if let Some(team) = teams.get(lane)
             && let Some(user) = head.name.as_deref()
             && let Some(event) = payloads.get(&head.event)
         {
             ids.push(head.id);
-            messages.push(Waited { team, user, event });
+            messages.push(DirectMessage { team, user, event });
         }
     }
     let allowed = may_be_sent(schema, &messages)?;
@@ -274,7 +282,7 @@ fn firsts(lanes: &[i64]) -> Result<Vec<First>> {
                 lane: row.get(1).unwrap_or_default(),
                 slack_integration: row.get(3),
                 project: row.get(14),
-                has_waited: row.get(11).is_some_and(|wait: i64| wait <= 0),
+                is_direct_message: row.get(11).is_some_and(|wait: i64| wait <= 0),
                 head: Head {
                     id: row.get(2).unwrap_or_default(),
                     channel: row.get(9).unwrap_or_default(),

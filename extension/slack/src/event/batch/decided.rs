@@ -148,7 +148,7 @@ impl<'a> Decided<'a> {
                 .retain(|name| deliver(name, mentions.clone(), None));
             told.persons.retain_mut(|person| {
                 if let Some((user, wait)) = person.direct_message()
-                    && !deliver(user, None, wait)
+                    && !deliver(user, None, Some(wait))
                 {
                     // The channels above include the conversation with this person.
                     person.direct = None;

@@ -2,7 +2,7 @@
 
 use super::quiet::QuietHours;
 use crate::error::Result;
-use chrono::{DateTime, Utc};
+use jiff::Timestamp;
 use lockstep_server::kept;
 use lockstep_server::{Answer, OwnStatement, datum};
 use pgrx::pg_sys;
@@ -41,7 +41,7 @@ pub(crate) struct Chosen {
 /// The choices of a batch's people, by team and Slack user.
 pub(crate) struct Choices {
     by_person: HashMap<(String, String), Choice>,
-    now: DateTime<Utc>,
+    now: Timestamp,
 }
 
 kept! {
@@ -82,7 +82,7 @@ impl Choices {
     pub(crate) fn of_people(schema: &str, people: BTreeSet<(String, String)>) -> Result<Self> {
         let mut choices = Self {
             by_person: HashMap::new(),
-            now: Utc::now(),
+            now: Timestamp::now(),
         };
         if people.is_empty() {
             return Ok(choices);

@@ -8,7 +8,7 @@ use crate::error::{OrRaise, Result, ServerError, required};
 use crate::event::settings::{setting, short, truth};
 use crate::event::tables::Tables;
 use crate::slack_workspace::workspace;
-use chrono::Utc;
+use jiff::Timestamp;
 use lockstep_server::kept;
 use lockstep_server::{Jsonb, OwnStatement, datum, nullable};
 use pgrx::JsonB;
@@ -105,7 +105,7 @@ fn set(tables: &Tables, team: &str, user: &str, choices: &Value) -> Result<Value
             .quiet_hours
             .as_ref()
             .filter(|_| choice.direct_messages);
-        let until = quiet_hours.and_then(|hours| hours.left(Utc::now()));
+        let until = quiet_hours.and_then(|hours| hours.left(Timestamp::now()));
         settle(&tables.schema, team, user, choice.direct_messages, until)?;
     }
     let mut shown = serde_json::to_value(&choice).map_err(ServerError::catalog)?;

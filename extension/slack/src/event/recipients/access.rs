@@ -1,5 +1,5 @@
-//! Whether a direct message that has waited for the end of quiet hours may still be sent: meanwhile its reader may have lost access,
-//! unlinked the account, or chosen otherwise.
+//! Whether a direct message that has its turn may still be sent: while it waited, for whatever reason, its reader may have lost
+//! access, unlinked the account, or chosen otherwise.
 
 use super::person::{Circle, role_of};
 use super::protection::ChatNames;
@@ -10,7 +10,7 @@ use crate::event::read::{Occurrence, People};
 use crate::event::tables::Tables;
 
 /// A direct message about an event.
-pub(crate) struct Waited<'a> {
+pub(crate) struct DirectMessage<'a> {
     pub(crate) team: &'a str,
     pub(crate) user: &'a str,
     /// The payload.
@@ -18,7 +18,7 @@ pub(crate) struct Waited<'a> {
 }
 
 /// For each of these messages, whether its reader still wants it and still has a role where it happened.
-pub(crate) fn may_be_sent(schema: &str, messages: &[Waited]) -> Result<Vec<bool>> {
+pub(crate) fn may_be_sent(schema: &str, messages: &[DirectMessage]) -> Result<Vec<bool>> {
     if messages.is_empty() {
         return Ok(Vec::new());
     }
@@ -36,12 +36,13 @@ pub(crate) fn may_be_sent(schema: &str, messages: &[Waited]) -> Result<Vec<bool>
     let places = events.iter().flatten().map(|event| &event.place);
     let scopes = tables.as_owner(|| Scopes::look_up(&tables, places));
     // Of those who still want direct messages: the place and the role.
-    let wanted = |(message, event): (&Waited, &'_ Option<Occurrence>)| -> Option<(Scope, i32)> {
-        let event = event.as_ref()?;
-        let scope = scopes.of(&event.place)?;
-        let wants = choices.of(message.team, message.user).direct_messages;
-        wants.then(|| (scope.clone(), People::read(message.event, event.kind).role))
-    };
+    let wanted =
+        |(message, event): (&DirectMessage, &'_ Option<Occurrence>)| -> Option<(Scope, i32)> {
+            let event = event.as_ref()?;
+            let scope = scopes.of(&event.place)?;
+            let wants = choices.of(message.team, message.user).direct_messages;
+            wants.then(|| (scope.clone(), People::read(message.event, event.kind).role))
+        };
     let wanted: Vec<Option<(Scope, i32)>> = messages.iter().zip(&events).map(wanted).collect();
     let both = || messages.iter().zip(&wanted);
     let asked = both().filter_map(|(it, wanted)| {

@@ -167,11 +167,47 @@ impl Candidates {
 /// Row and team of a workspace.
 type Installation = (i64, String);
 
+/// The workspaces in which an integration notifies: its own, otherwise those of the nearest one that it inherits from.
+pub(crate) fn installations(tables: &Tables, integration: i64) -> Vec<Installation> {
+    let installed = &tables.statements.installed;
+    let nearest = tables.as_owner(|| nearest(installed, BTreeSet::from([integration])));
+    let mut found = nearest(integration).unwrap_or_default();
+    found.sort_unstable();
+    found
+}
+
 /// The application usually copies the row of a workspace to the integrations that inherit from its integration, but not always.
 fn inherit(statement: &Statement, by_owner: &mut ByOwner) {
     let parent = |it: &Candidate| it.inherits_from.filter(|_| it.installed.is_none());
-    let all = by_owner.values().flatten();
-    let mut next: BTreeSet<i64> = all.filter_map(parent).collect();
+    let parents: BTreeSet<i64> = by_owner.values().flatten().filter_map(parent).collect();
+    if parents.is_empty() {
+        return;
+    }
+    let nearest = nearest(statement, parents);
+    for candidates in by_owner.values_mut() {
+        let its = std::mem::take(candidates);
+        for it in its {
+            let Some(found) = parent(&it).and_then(&nearest) else {
+                candidates.push(it);
+                continue;
+            };
+            let Some(id) = it.integration() else {
+                continue;
+            };
+            candidates.extend(found.into_iter().map(|(row, team)| Candidate {
+                installed: Some((Source::Integration { id, row }, team)),
+                ..it.clone()
+            }));
+        }
+        sort(candidates);
+    }
+}
+
+/// For each of these integrations the workspaces of the nearest one that has any: itself, or one that it inherits from.
+fn nearest(
+    statement: &Statement,
+    mut next: BTreeSet<i64>,
+) -> impl Fn(i64) -> Option<Vec<Installation>> + use<> {
     let mut above: HashMap<i64, (Option<i64>, Vec<Installation>)> = HashMap::new();
     while !next.is_empty() {
         let ids: Vec<i64> = next.into_iter().collect();
@@ -188,31 +224,11 @@ fn inherit(statement: &Statement, by_owner: &mut ByOwner) {
         next = empty.filter_map(|(parent, _)| *parent).collect();
         next.retain(|id| !above.contains_key(id));
     }
-    if above.is_empty() {
-        return;
-    }
-    let find = |first: i64| {
+    move |first| {
         let parent = |id: &i64| above.get(id)?.0;
         let mut way = std::iter::successors(Some(first), parent).take(above.len());
         let found = way.find_map(|id| above.get(&id).filter(|(_, found)| !found.is_empty()));
         found.map(|(_, found)| found.clone())
-    };
-    for candidates in by_owner.values_mut() {
-        let its = std::mem::take(candidates);
-        for it in its {
-            let Some(found) = parent(&it).and_then(find) else {
-                candidates.push(it);
-                continue;
-            };
-            let Some(id) = it.integration() else {
-                continue;
-            };
-            candidates.extend(found.into_iter().map(|(row, team)| Candidate {
-                installed: Some((Source::Integration { id, row }, team)),
-                ..it.clone()
-            }));
-        }
-        sort(candidates);
     }
 }
 

@@ -35,7 +35,7 @@ impl Told<'_> {
     }
 
     /// The people who get a direct message, each with its delay in microseconds.
-    pub(crate) fn direct_messages(&self) -> impl Iterator<Item = (&str, Option<i64>)> {
+    pub(crate) fn direct_messages(&self) -> impl Iterator<Item = (&str, i64)> {
         self.persons.iter().filter_map(Person::direct_message)
     }
 

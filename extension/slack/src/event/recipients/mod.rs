@@ -1,6 +1,6 @@
 //! Who is notified of an event: where it happened ([`scope`]), which integrations might be notified ([`candidate`]), and whether
 //! they are, by the feature flag ([`flag`]) and their settings ([`filter`], [`mod@route`]), which may depend on protected branches and linked
-//! Slack accounts ([`protection`]); and which people are mentioned or get a direct message ([`mod@person`]), and still do after it has waited ([`access`]). [`deployment`] adds what the application knows of one.
+//! Slack accounts ([`protection`]); and which people are mentioned or get a direct message ([`mod@person`]), and still do when it has its turn ([`access`]). [`deployment`] adds what the application knows of one.
 
 mod access;
 mod candidate;
@@ -13,8 +13,8 @@ mod reason;
 mod route;
 mod scope;
 
-pub(crate) use access::{Waited, may_be_sent};
-pub(crate) use candidate::{By, Candidate, Candidates};
+pub(crate) use access::{DirectMessage, may_be_sent};
+pub(crate) use candidate::{By, Candidate, Candidates, installations};
 pub(crate) use deployment::{is_of_tag, previous_sha};
 pub(crate) use filter::{Surroundings, Told};
 pub(crate) use flag::Notifications;

@@ -70,12 +70,12 @@ impl Direct {
 }
 
 impl Person {
-    /// The Slack user to write to, and after how many microseconds, if any.
-    pub(crate) fn direct_message(&self) -> Option<(&str, Option<i64>)> {
+    /// The Slack user to write to, and after how many microseconds.
+    pub(crate) fn direct_message(&self) -> Option<(&str, i64)> {
         let user = self.slack_user.as_deref()?;
         match self.direct? {
-            Direct::Now => Some((user, None)),
-            Direct::Later(wait) => Some((user, Some(wait))),
+            Direct::Now => Some((user, 0)),
+            Direct::Later(wait) => Some((user, wait)),
             Direct::OwnAction | Direct::NoAccess => None,
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::event::read::Pipeline;
+use jiff::Timestamp;
 use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum, keys_argument};
 use pgrx::pg_sys::{self, Datum};
@@ -100,19 +101,28 @@ impl State {
 
     /// Whether the other state is older: an earlier pipeline, or the same one before a retry.
     fn is_after(&self, other: &Self) -> bool {
-        let times = self
-            .finished_at
-            .as_deref()
-            .zip(other.finished_at.as_deref());
-        let is_later = |(this, other): (&str, &str)| are_alike(this, other) && this > other;
-        self.id > other.id || (self.id == other.id && times.is_some_and(is_later))
+        let ended = |state: &Self| moment(state.finished_at.as_deref()?);
+        let is_later = || {
+            ended(self)
+                .zip(ended(other))
+                .is_some_and(|(this, other)| this > other)
+        };
+        self.id > other.id || (self.id == other.id && is_later())
     }
 }
 
-/// If two times have the same format and zone, their texts sort chronologically.
-fn are_alike(one: &str, other: &str) -> bool {
+/// A time as payloads write it: `2026-01-01 10:00:05 UTC`, `2026-01-01 10:00:05 +0200`, `2026-01-01T10:00:05.123Z`. Without a zone it
+/// is UTC.
+fn moment(written: &str) -> Option<Timestamp> {
     const TO_THE_SECOND: usize = 19;
-    one.get(TO_THE_SECOND..) == other.get(TO_THE_SECOND..)
+    let (second, rest) = written.split_at_checked(TO_THE_SECOND)?;
+    let rest = rest.replace("UTC", "Z").replace(' ', "");
+    let zone = if rest.contains(['Z', '+', '-']) {
+        ""
+    } else {
+        "Z"
+    };
+    format!("{second}{rest}{zone}").parse().ok()
 }
 
 pub(crate) fn is_finished(pipeline: &Pipeline) -> bool {

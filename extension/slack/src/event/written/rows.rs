@@ -147,7 +147,7 @@ pub(crate) struct NewDelivery {
     pub(crate) channel: Channel,
     /// Slack's ids, with spaces between.
     pub(crate) mentions: Option<String>,
-    /// After how many microseconds it may be sent, if not at once.
+    /// Of a direct message: after how many microseconds it may be sent, if its reader may still see it by then.
     pub(crate) wait: Option<i64>,
 }
 
