@@ -140,5 +140,13 @@ fn a_flag_with_an_expression_alone_is_not_known() -> Result<()> {
     )?;
     let push = event("push", 1, json!({"ref": "refs/heads/main"}));
     assert_eq!(explained(&mut client, &push)?, ["feature_unknown"]);
+    // Neither is one whose group cannot be asked, and the events of others are published.
+    client.batch_execute(
+        "delete from feature_gates;
+         create function broken(actor text) returns boolean language sql as 'select 1 / (length(actor) - length(actor)) = 1';
+         select lockstep.register_feature_group('broken', 'broken(text)');
+         select lockstep.enable_feature_for_group('integration_slack_app_notifications', 'broken')",
+    )?;
+    assert_eq!(explained(&mut client, &push)?, ["feature_unknown"]);
     Ok(())
 }

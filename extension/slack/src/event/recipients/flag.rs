@@ -5,8 +5,9 @@ use super::scope::Scope;
 use crate::error::Result;
 use crate::event::read::Author;
 use lockstep_server::kept;
-use lockstep_server::{OwnStatement, datum};
-use pgrx::pg_sys;
+use lockstep_server::{OwnStatement, attempt, datum};
+use pgrx::prelude::*;
+use std::panic::AssertUnwindSafe;
 
 const NAME: &str = "integration_slack_app_notifications";
 
@@ -52,7 +53,8 @@ impl Notifications {
         })
     }
 
-    /// Whether it is on for the project, a group above it, or the author; None if only its expression could tell.
+    /// Whether it is on for the project, a group above it, or the author; None if only its expression could tell, or a feature group
+    /// whose function fails: that must not fail the events of others, which are published with this one.
     pub(crate) fn are_on(&self, scope: &Scope, author: &Author) -> Result<Option<bool>> {
         if self.are_on.is_some() {
             return Ok(self.are_on);
@@ -62,12 +64,18 @@ impl Notifications {
         let user = author.id.map(|id| format!("User:{id}"));
         let actors: Vec<String> = project.into_iter().chain(groups).chain(user).collect();
         let arguments = [datum(NAME), datum(actors), datum(self.schema.as_str())];
-        let mut are_on = None;
-        STATEMENTS.with(|statements| {
-            statements.is_on_for_any.rows(&arguments, |row| {
-                are_on = row.get(1);
-            })
-        })?;
-        Ok(are_on)
+        let ask = || -> Result<Option<bool>> {
+            let mut are_on = None;
+            STATEMENTS.with(|statements| {
+                statements.is_on_for_any.rows(&arguments, |row| {
+                    are_on = row.get(1);
+                })
+            })?;
+            Ok(are_on)
+        };
+        attempt(AssertUnwindSafe(ask)).unwrap_or_else(|failure| {
+            warning!("cannot ask whether feature \"{NAME}\" is on: {}", failure.message);
+            Ok(None)
+        })
     }
 }
