@@ -74,7 +74,10 @@ impl Notifications {
             Ok(are_on)
         };
         attempt(AssertUnwindSafe(ask)).unwrap_or_else(|failure| {
-            warning!("cannot ask whether feature \"{NAME}\" is on: {}", failure.message);
+            warning!(
+                "cannot ask whether feature \"{NAME}\" is on: {}",
+                failure.message
+            );
             Ok(None)
         })
     }
