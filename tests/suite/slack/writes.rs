@@ -8,7 +8,7 @@ const LINK: &str =
     "insert into slack_integrations_scopes (slack_integration_id, slack_api_scope_id, project_id)";
 
 /// Each write, and team A's values afterwards.
-const WRITES: [(&str, &str); 19] = [
+const WRITES: [(&str, &str); 21] = [
     (
         "update slack_integrations set user_id = 'U3' where id = 2",
         "U3 B1 token iv 2020-01-01 00:00:00 {chat:write,commands}",
@@ -78,6 +78,19 @@ const WRITES: [(&str, &str); 19] = [
          when matched then update set user_id = v.user
          when not matched then insert (team_id, team_name, alias, user_id, created_at, updated_at, integration_id)
            values ('A', 'Team A', v.alias, v.user, '2017-01-01', '2017-01-01', 9)",
+        "U7 token 4 2018-01-01 00:00:00 {chat:write}",
+    ),
+    // Parts of one statement: the row that is inserted joins, whichever runs first.
+    (
+        "with renewed as (update slack_integrations set encrypted_bot_access_token = 'token 5' where id = 3)
+         insert into slack_integrations (id, team_id, team_name, alias, user_id, created_at, updated_at, integration_id)
+         values (20, 'A', 'Team A', 'a20', 'U9', '2017-01-01', '2017-01-01', 9)",
+        "U7 token 5 2018-01-01 00:00:00 {chat:write}",
+    ),
+    (
+        "with joined as (insert into slack_integrations (id, team_id, team_name, alias, user_id, created_at, updated_at, integration_id)
+                         values (21, 'A', 'Team A', 'a21', 'U9', '2017-01-01', '2017-01-01', 9))
+         update slack_integrations set encrypted_bot_access_token = 'token 4' where id = 20",
         "U7 token 4 2018-01-01 00:00:00 {chat:write}",
     ),
     (

@@ -8,6 +8,7 @@ mod foreign_ddl;
 mod itself;
 mod memory;
 mod partition;
+mod reference;
 mod replicated;
 mod settings;
 mod statement;

@@ -260,7 +260,8 @@ fn foreign_key<'a>(entry: &Entry, named: impl Fn(i16) -> Option<&'a Column>) -> 
         column: named(*column)?.name.clone(),
         target,
         target_column: target_column?,
-        waits_on_delete: entry.char(c"confdeltype") == 'a',
+        // The default that rows here are set to may be the key that they have.
+        waits_on_delete: matches!(entry.char(c"confdeltype"), 'a' | 'd'),
         follows_update: matches!(entry.char(c"confupdtype"), 'r' | 'c'),
     })
 }

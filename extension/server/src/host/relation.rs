@@ -60,7 +60,8 @@ pub(super) struct ForeignKey {
     pub(super) column: String,
     pub(super) target: u32,
     pub(super) target_column: String,
-    /// When a target row is deleted, the key only checks at the end of the statement whether a row with that key exists again.
+    /// When a target row is deleted, rows here may keep its key: it is only checked at the end of the statement whether a row with that
+    /// key exists again.
     pub(super) waits_on_delete: bool,
     /// A change of the target's key cascades to rows here, or is forbidden.
     pub(super) follows_update: bool,
@@ -71,9 +72,10 @@ pub(super) struct ForeignKey {
 pub struct Reference {
     /// A source row never exists before its target row.
     pub exists: bool,
-    /// A target row is never inserted under a key that source rows already use.
+    /// A target row is never inserted under a key that source rows already use, unless another one has just left that key by a change of
+    /// it.
     pub excludes_arrival: bool,
-    /// A target row that changes its key also changes its source rows.
+    /// A target row that changes its key also changes its source rows, and finds none under the new key.
     pub excludes_shift: bool,
 }
 
@@ -347,7 +349,8 @@ impl Relation {
         keys.fold(Reference::default(), |reference, key| Reference {
             exists: true,
             excludes_arrival: reference.excludes_arrival || !key.waits_on_delete,
-            excludes_shift: reference.excludes_shift || key.follows_update,
+            excludes_shift: reference.excludes_shift
+                || (key.follows_update && !key.waits_on_delete),
         })
     }
 

@@ -238,6 +238,12 @@ impl Resolved {
         self.definition.guard || self.is_distributed()
     }
 
+    /// Whether a row that is inserted may find source rows under its key. One that moves to another partition is inserted there.
+    pub(crate) fn notes_arrival(&self) -> bool {
+        let moves_with_key = self.target.is_partitioned() && !self.reference.excludes_shift;
+        !self.reference.excludes_arrival || moves_with_key
+    }
+
     /// Our triggers can be created on both tables.
     pub(crate) fn check_trigger_names(&self) -> Result<()> {
         self.target.check_trigger_names()?;

@@ -46,7 +46,7 @@ pub(crate) fn row_triggers(resolved: &Resolved) -> Vec<Trigger> {
     let mut default = trigger("default", BEFORE | INSERT, "set_false_on_insert");
     default.when = Some((column.clone(), format!("new.{column} {wrong}")));
     let mut triggers = vec![default];
-    if !resolved.reference.excludes_arrival {
+    if resolved.notes_arrival() {
         triggers.push(trigger("arrived", INSERT, "note_arrived"));
     }
     if !resolved.reference.excludes_shift {
@@ -129,7 +129,7 @@ impl Needs {
         if definition.target == table.oid
             && let Ok(resolved) = definition.clone().resolve()
         {
-            self.insert |= !resolved.reference.excludes_arrival;
+            self.insert |= resolved.notes_arrival();
             if !resolved.reference.excludes_shift {
                 self.update_of.insert(resolved.primary_key.quoted());
             }

@@ -29,7 +29,8 @@ fn note_changed<'a>(
     Ok(None)
 }
 
-/// AFTER INSERT of a target row, or UPDATE of its key or cache column: the value must be recomputed.
+/// AFTER INSERT of a target row, or UPDATE of its key or cache column: the value must be recomputed. So must that of a row that the same
+/// statement inserts under a key which the update has left.
 #[pg_trigger(sql = "
 create function lockstep_internal.note_arrived() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_internal.note_arrived() is 'row trigger of a target: look what the cache column of this row must be';")]
@@ -47,9 +48,9 @@ fn note_arrived<'a>(
         }
         noting => noting.or_raise(),
     };
-    let row = Row::new_of(trigger);
+    let (old, new) = Row::versions_of(trigger);
     for part in noting.iter() {
-        part.note(&row, Change::Arrived).or_raise();
+        part.note_arrived(old.as_ref(), new.as_ref()).or_raise();
     }
     Ok(None)
 }
@@ -165,6 +166,18 @@ impl Noting {
             self.note(old, Change::Lost)?;
         }
         Ok(())
+    }
+
+    fn note_arrived(&self, old: Option<&Row>, new: Option<&Row>) -> Result<()> {
+        for row in new {
+            self.note(row, Change::Arrived)?;
+        }
+        match (old, new) {
+            (Some(old), Some(new)) if !new.has_same(old, &self.columns) => {
+                self.note(old, Change::Arrived)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn is_matched_by(&self, row: &Row) -> bool {

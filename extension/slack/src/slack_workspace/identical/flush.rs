@@ -49,17 +49,22 @@ enum Verdict {
     Opens,
     /// The team's best row wins.
     Asks,
+    /// Another part of the statement has changed the team, and its flush is still to come.
+    Awaits,
 }
 
 fn verdict(cause: Cause, row: &NotedRow, kept: Option<&Kept>, scopes: &ScopeNames) -> Verdict {
     let token = kept.and_then(|kept| kept.row.token.as_ref());
     match (cause, &row.token) {
-        (Cause::Came | Cause::Brings, Some(_)) if row.token.as_ref() == token => Verdict::Follows,
-        (Cause::Came | Cause::Brings, Some(_)) => Verdict::Carries,
+        (Cause::Came | Cause::Joined | Cause::Brings, Some(_)) if row.token.as_ref() == token => {
+            Verdict::Follows
+        }
+        (Cause::Joined, Some(_)) if token.is_some() => Verdict::Awaits,
+        (Cause::Came | Cause::Joined | Cause::Brings, Some(_)) => Verdict::Carries,
         (Cause::Moved, Some(_)) if token.is_none() => Verdict::Carries,
         // No other row has a token: it was removed from all.
         (Cause::Brings, None) if token.is_none() => Verdict::Carries,
-        (Cause::Came | Cause::Brings | Cause::Moved, _) => Verdict::Follows,
+        (Cause::Came | Cause::Joined | Cause::Brings | Cause::Moved, _) => Verdict::Follows,
         (Cause::Says, _) => Verdict::Carries,
         (Cause::Touched, _) => Verdict::Asks,
         // The scope itself is gone.
@@ -125,7 +130,7 @@ impl Plan {
         for (cause, row) in noted {
             match verdict(*cause, row, kept.as_ref(), scopes) {
                 Verdict::Carries => {
-                    let brings = matches!(cause, Cause::Came | Cause::Brings);
+                    let brings = matches!(cause, Cause::Came | Cause::Joined | Cause::Brings);
                     if brings && row.scopes.is_empty() && kept.is_some() {
                         open(table, row.row)?;
                     }
@@ -137,6 +142,7 @@ impl Plan {
                 }
                 Verdict::Opens => open(table, row.row)?,
                 Verdict::Asks => asks = true,
+                Verdict::Awaits => {}
             }
         }
         if winner.is_some() {
@@ -145,7 +151,7 @@ impl Plan {
             // A row that moved to a team carries nothing, as long as the team has another row with a token.
             let came = noted
                 .iter()
-                .filter(|(cause, _)| matches!(cause, Cause::Came | Cause::Moved));
+                .filter(|(cause, _)| matches!(cause, Cause::Came | Cause::Joined | Cause::Moved));
             let came: Vec<i64> = came.map(|(_, row)| row.row).collect();
             winner = best(tables, vec![team.to_owned()], &came).remove(team);
         }

@@ -179,6 +179,15 @@ pub(super) fn of_team(tables: &Tables, team: &str) -> Option<Rc<Kept>> {
     kept
 }
 
+/// Whether a locked team had this token before the statement's first row was added, as far as that has been asked.
+pub(super) fn had_token(table: u32, team: &str, token: &[u8]) -> bool {
+    let key = (table, team.to_owned());
+    KEPT.with_borrow(|known| {
+        let kept = known.get(&key).and_then(Option::as_ref);
+        kept.is_some_and(|kept| kept.row.token.as_deref() == Some(token))
+    })
+}
+
 /// Called when the statement, or one nested in it, has written.
 pub(super) fn forget() {
     KEPT.with_borrow_mut(HashMap::clear);

@@ -11,6 +11,8 @@ use std::collections::HashSet;
 pub(super) enum Cause {
     /// It was inserted.
     Came,
+    /// It was inserted with the token that its team had before the statement.
+    Joined,
     /// Its token was changed or removed.
     Brings,
     /// Its user, bot user or token IV was changed.

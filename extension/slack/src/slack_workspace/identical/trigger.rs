@@ -181,6 +181,7 @@ impl Place {
         }
         let differs = |old: &Row, column| !new.has_same(old, std::slice::from_ref(column));
         let cause = match old {
+            None if self.has_joined(new) => Cause::Joined,
             None => Cause::Came,
             Some(old) if differs(old, &self.token) => Cause::Brings,
             Some(old) if !new.has_same(old, &self.carried) => Cause::Says,
@@ -189,6 +190,14 @@ impl Place {
             Some(_) => return,
         };
         self.note(new, cause);
+    }
+
+    /// Whether an inserted row has the token that its team had, most likely from us.
+    fn has_joined(&self, new: &Row) -> bool {
+        let team = new.text(&self.team);
+        let token: Option<Vec<u8>> = new.value(&self.token);
+        let both = team.zip(token);
+        both.is_some_and(|(team, token)| kept::had_token(self.tables.slack.oid, &team, &token))
     }
 
     fn note_link(&self, old: Option<&Row>, new: Option<&Row>) {
