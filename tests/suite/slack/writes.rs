@@ -155,3 +155,33 @@ fn every_write_is_spread() -> Result<()> {
 fn every_write_is_spread_on_older_hosts() -> Result<()> {
     every_write("slack_writes_older", Layout::Older)
 }
+
+/// A statement inserts a row in one part and changes the token of the only other one in another.
+#[test]
+fn a_row_that_joins_brings_no_old_token_back() -> Result<()> {
+    let mut client = workspaces("slack_writes_joins", Layout::Narrow)?;
+    let row = |id: u32| {
+        format!(
+            "insert into slack_integrations (id, team_id, team_name, alias, user_id, created_at, updated_at, integration_id)
+             values ({id}, 'N', 'Team N', 'n{id}', 'U1', now(), now(), 9)"
+        )
+    };
+    client.batch_execute(&row(30))?;
+    for (number, order) in ["update first", "insert first"].into_iter().enumerate() {
+        let token = format!("token {number}");
+        let update = format!(
+            "update slack_integrations set encrypted_bot_access_token = '{token}', encrypted_bot_access_token_iv = 'iv {number}' where id = 30"
+        );
+        client.batch_execute("update slack_integrations set encrypted_bot_access_token = 'old', encrypted_bot_access_token_iv = 'iv' where id = 30")?;
+        client.batch_execute("delete from slack_integrations where id = 31")?;
+        client.batch_execute(&match order {
+            "update first" => format!("with a as ({update}) {}", row(31)),
+            _ => format!("with a as ({}) {update}", row(31)),
+        })?;
+        let tokens = "select string_agg(convert_from(encrypted_bot_access_token, 'UTF8'), ', ') from slack_integrations where team_id = 'N'";
+        let now: String = client.query_one(tokens, &[])?.get(0);
+        assert_eq!(now, format!("{token}, {token}"), "{order}");
+        in_lockstep(&mut client)?;
+    }
+    Ok(())
+}
