@@ -169,13 +169,10 @@ impl Noting {
     }
 
     fn note_arrived(&self, old: Option<&Row>, new: Option<&Row>) -> Result<()> {
-        for row in new {
-            self.note(row, Change::Arrived)?;
-        }
-        match (old, new) {
-            (Some(old), Some(new)) if !new.has_same(old, &self.columns) => {
-                self.note(old, Change::Arrived)
-            }
+        let Some(new) = new else { return Ok(()) };
+        self.note(new, Change::Arrived)?;
+        match old {
+            Some(old) if !new.has_same(old, &self.columns) => self.note(old, Change::Arrived),
             _ => Ok(()),
         }
     }
