@@ -20,6 +20,7 @@ use rustls::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 use x509_cert::Certificate;
 use x509_cert::der::{Decode, Encode};
+use x509_cert::time::Validity;
 
 use crate::error::Error;
 
@@ -136,23 +137,23 @@ struct Verifier {
 }
 
 impl Verifier {
-    /// Whether the server's own certificate is an authority that is trusted.
-    fn is_trusted(&self, certificate: &CertificateDer<'_>) -> Result<bool, TlsError> {
+    /// When the server's own certificate is valid, if it is an authority's that is trusted.
+    fn trusted(&self, certificate: &CertificateDer<'_>) -> Result<Option<Validity>, TlsError> {
         if !self.trusted.contains(certificate) {
-            return Ok(false);
+            return Ok(None);
         }
         let said = read(certificate)?.tbs_certificate;
-        Ok(said.issuer == said.subject)
+        Ok((said.issuer == said.subject).then_some(said.validity))
     }
 
     /// Of a certificate that is trusted as it is only its dates and its name are left to verify.
     fn verify_trusted(
         &self,
         certificate: &CertificateDer<'_>,
+        validity: Validity,
         server_name: &ServerName<'_>,
         now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
-        let validity = read(certificate)?.tbs_certificate.validity;
         let now = now.as_secs();
         if now < validity.not_before.to_unix_duration().as_secs() {
             return Err(CertificateError::NotValidYet.into());
@@ -185,8 +186,8 @@ impl ServerCertVerifier for Verifier {
         let Some(authority) = &self.authority else {
             return Ok(ServerCertVerified::assertion());
         };
-        if self.is_trusted(end_entity)? {
-            return self.verify_trusted(end_entity, server_name, now);
+        if let Some(validity) = self.trusted(end_entity)? {
+            return self.verify_trusted(end_entity, validity, server_name, now);
         }
         let verified = authority.verify_server_cert(
             end_entity,

@@ -39,7 +39,8 @@ The connection: --database-url, else DATABASE_URL, as postgres://user@host/datab
          leaves out is taken from libpq's variables, as PGHOST, PGUSER, PGPASSWORD, PGDATABASE, PGSSLMODE and PGSSLROOTCERT; one that \
          is not supported is refused. sslmode is disable, prefer (the default), require, verify-ca or verify-full; sslrootcert names the \
          file of the authority of the server's certificate, or of that certificate if the server has signed it itself; without it those \
-         count that the system trusts. A server's name is looked for in subjectAltName only. sslcert and sslkey are our own. RUST_LOG=lockstep_sidecar=debug tells about connections."
+         count that the system trusts. A server's name is looked for in subjectAltName only. sslcert and sslkey are our own. \
+         RUST_LOG=lockstep_sidecar=debug tells about connections."
     };
 }
 pub(crate) use connection_help;
