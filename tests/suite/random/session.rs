@@ -6,7 +6,7 @@ use std::io::Write;
 
 use anyhow::{Context, Result, bail};
 use postgres::Client;
-use postgres::error::SqlState;
+use postgres::error::{DbError, SqlState};
 
 use crate::random::plan::{End, Kind, Statement, Transaction};
 
@@ -22,15 +22,18 @@ enum Outcome {
     Unique,
     /// 23503
     ForeignKey,
+    /// XX000: an update of a row that others lock, while another update of it rolls back. PostgreSQL 16 and later do so on any table.
+    AbortingUpdate,
 }
 
 impl Outcome {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Succeeded,
         Self::Serialization,
         Self::Deadlock,
         Self::Unique,
         Self::ForeignKey,
+        Self::AbortingUpdate,
     ];
 
     /// Any other error fails the test.
@@ -44,9 +47,17 @@ impl Outcome {
             Some(SqlState::T_R_DEADLOCK_DETECTED) => Ok(Self::Deadlock),
             Some(SqlState::UNIQUE_VIOLATION) => Ok(Self::Unique),
             Some(SqlState::FOREIGN_KEY_VIOLATION) => Ok(Self::ForeignKey),
+            Some(SqlState::INTERNAL_ERROR) if is_of_aborting_update(&error) => {
+                Ok(Self::AbortingUpdate)
+            }
             _ => bail!("unexpected error {error:?}"),
         }
     }
+}
+
+fn is_of_aborting_update(error: &postgres::Error) -> bool {
+    let message = error.as_db_error().map_or("", DbError::message);
+    message.starts_with("new multixact has more than one updating member")
 }
 
 /// How many statements of each kind had which outcome.
