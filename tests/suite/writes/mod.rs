@@ -3,6 +3,7 @@
 mod concurrent;
 mod ddl;
 mod deferred;
+mod dropped_column;
 mod exchange;
 mod foreign_ddl;
 mod itself;

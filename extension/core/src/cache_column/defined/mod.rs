@@ -11,4 +11,4 @@ mod triggers;
 pub(crate) use definition::{Definition, Resolved};
 pub(crate) use matching::Test;
 pub(crate) use trigger::{Flaw, Installed, Trigger, installed_on};
-pub(crate) use triggers::{FLUSH, row_triggers, shared_triggers};
+pub(crate) use triggers::{FLUSH, is_served, row_triggers, shared_triggers};

@@ -146,6 +146,13 @@ impl Installed {
             )
     }
 
+    /// Whether it is the row trigger of a source, and the definition is among its arguments.
+    pub(super) fn serves(&self, definition: &Definition) -> bool {
+        let argument = escaped(&definition.argument());
+        let mut arguments = self.arguments.split_inclusive(NUL);
+        self.function == "note_changed" && arguments.any(|it| it == argument)
+    }
+
     /// Whether it is the needed trigger.
     pub(crate) fn is_one(&self, needed: &Trigger) -> bool {
         (self.table, self.name.as_str(), self.function.as_str())
@@ -175,6 +182,9 @@ impl Installed {
     }
 }
 
+/// The end of an argument as PostgreSQL's encode shows it.
+const NUL: &str = "\\000";
+
 /// An argument as PostgreSQL's encode shows the stored one, with the NUL behind it.
 fn escaped(argument: &str) -> String {
     let escaped = argument.bytes().map(|byte| match byte {
@@ -182,7 +192,7 @@ fn escaped(argument: &str) -> String {
         0 | 128.. => format!("\\{byte:03o}"),
         _ => char::from(byte).to_string(),
     });
-    escaped.collect::<String>() + "\\000"
+    escaped.collect::<String>() + NUL
 }
 
 /// The name of a row trigger of a definition.

@@ -1,7 +1,8 @@
 //! The triggers that definitions need.
 
 use super::definition::{Definition, Resolved};
-use super::trigger::{Place, Trigger, name_of};
+use super::trigger::{Place, Trigger, installed_on, name_of};
+use crate::error::Result;
 use lockstep_server::host::Relation;
 use pgrx::pg_sys::{
     TRIGGER_TYPE_BEFORE as BEFORE, TRIGGER_TYPE_DELETE as DELETE, TRIGGER_TYPE_INSERT as INSERT,
@@ -73,10 +74,15 @@ pub(crate) fn row_triggers(resolved: &Resolved) -> Vec<Trigger> {
 }
 
 /// The triggers that a table and its partitions need for all definitions it takes part in.
-pub(crate) fn shared_triggers(table: &Relation, definitions: &[Definition]) -> Vec<Trigger> {
+pub(crate) fn shared_triggers(
+    table: &Relation,
+    definitions: &[Definition],
+) -> Result<Vec<Trigger>> {
     let mut needs = Needs::default();
     for definition in definitions {
-        needs.add(table, definition);
+        if definition.source != table.oid || is_served(table, definition)? {
+            needs.add(table, definition);
+        }
     }
     let mut triggers = Vec::new();
     for place in Place::all(table) {
@@ -87,7 +93,18 @@ pub(crate) fn shared_triggers(table: &Relation, definitions: &[Definition]) -> V
             triggers.push(needs.row_trigger(table, place));
         }
     }
-    triggers
+    Ok(triggers)
+}
+
+/// Whether the triggers of the source serve a definition, or will once they are installed. They go on serving one that cannot be
+/// maintained any more, as after a column was renamed, so that writes fail rather than give wrong values. But no such definition is
+/// added to them: writes would fail that worked until then.
+pub(crate) fn is_served(source: &Relation, definition: &Definition) -> Result<bool> {
+    if definition.clone().resolve().is_ok() {
+        return Ok(true);
+    }
+    let installed = installed_on(&[source.oid])?;
+    Ok(installed.iter().any(|trigger| trigger.serves(definition)))
 }
 
 /// Which statements on a table must end with a flush.
@@ -108,8 +125,6 @@ struct Needs {
 }
 
 impl Needs {
-    /// A definition that cannot be maintained now keeps its part in the source's triggers, so that writes fail rather than give
-    /// wrong values.
     fn add(&mut self, table: &Relation, definition: &Definition) {
         self.always |= definition.fire_always;
         self.is_distributed |= table.is_distributed();

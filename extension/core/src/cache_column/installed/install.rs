@@ -213,7 +213,7 @@ pub(super) fn clear(table: u32) -> Result<()> {
         return clear_part(&table, root);
     }
     let definitions = Definition::of_table(table.oid)?;
-    let needed = shared_triggers(&table, &definitions);
+    let needed = shared_triggers(&table, &definitions)?;
     let parts = table.partitions.iter().map(|part| part.oid);
     let installed = installed_on(&parts.chain([table.oid]).collect::<Vec<_>>())?;
     for trigger in &installed {
@@ -237,11 +237,11 @@ pub(super) fn clear(table: u32) -> Result<()> {
 /// The same for a partition. It has copies of the whole table's row triggers; others are from before it was a partition.
 fn clear_part(part: &Relation, root: u32) -> Result<()> {
     let definitions = Definition::of_table(part.oid)?;
-    let mut needed = shared_triggers(part, &definitions);
+    let mut needed = shared_triggers(part, &definitions)?;
     needed.extend(shared_triggers(
         &Relation::describe(root)?,
         &Definition::of_table(root)?,
-    ));
+    )?);
     needed.retain(|needed| !needed.is_copy);
     for trigger in installed_on(&[part.oid])? {
         let is_of_definition = definitions.iter().any(|it| trigger.belongs_to(it));

@@ -137,9 +137,9 @@ pub(super) fn work(resolved: Resolved) -> Result<Work> {
     let definition = &resolved.definition;
     let (source, target) = (&resolved.source, &resolved.target);
     let mut needed = row_triggers(&resolved);
-    needed.extend(shared_triggers(source, &Definition::of_table(source.oid)?));
+    needed.extend(shared_triggers(source, &Definition::of_table(source.oid)?)?);
     if source.oid != target.oid {
-        needed.extend(shared_triggers(target, &Definition::of_table(target.oid)?));
+        needed.extend(shared_triggers(target, &Definition::of_table(target.oid)?)?);
     }
     let tables: Vec<u32> = needed.iter().map(|trigger| trigger.table.oid).collect();
     let installed = installed_on(&tables)?;

@@ -2,7 +2,7 @@
 
 use super::known::{carried_in, not_installed_on};
 use super::walk::look_at_all;
-use crate::cache_column::defined::Definition;
+use crate::cache_column::defined::{Definition, is_served};
 use crate::error::{HostError, OrRaise, Result, ServerError};
 use lockstep_server::host::{Relation, change};
 use lockstep_server::row::arguments;
@@ -57,8 +57,9 @@ fn clear_targets_of(trigger: &PgTrigger, table: Oid) -> Result<()> {
 
 fn look_at_targets_of(table: u32) -> Result<()> {
     for ancestor in Relation::describe(table)?.ancestors {
+        let source = Relation::describe(ancestor)?;
         for definition in Definition::of_table(ancestor)? {
-            if definition.source != ancestor {
+            if definition.source != ancestor || !is_served(&source, &definition)? {
                 continue;
             }
             match look_at_all(definition.id) {
