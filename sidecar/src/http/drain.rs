@@ -2,36 +2,29 @@
 //! closed then, the client would see a broken connection instead of the response. So the rest of a body is read and discarded,
 //! within limits.
 
-use std::num::NonZeroU32;
 use std::pin::Pin;
-use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::header::EXPECT;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use super::pace::Pace;
+
 /// More than GitLab sends.
 const MOST_BYTES: usize = 32 << 20;
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Hardly any body is larger. The rest of those that are is read at a common pace: somebody who sends them without a pause would otherwise
-/// keep the processors busy with what is thrown away. Beside many who do that, the rest of an honest one may not be read in time, and its
-/// sender sees a broken connection in place of the refusal. A pace for each peer would not help: behind a reverse proxy all are one.
+/// Hardly any body is larger. The rest of those that are is read at a common pace. Beside many who send them without a pause, the rest
+/// of an honest one may not be read in time, and its sender sees a broken connection in place of the refusal.
 const SMALL: usize = 64 << 10;
 
-/// In KiB a second.
-static PACE: LazyLock<DefaultDirectRateLimiter> = LazyLock::new(|| {
-    RateLimiter::direct(Quota::per_second(
-        const { NonZeroU32::new(64 << 10).unwrap() },
-    ))
-});
+static PACE: Pace = Pace::new();
 
 /// The request, with a body whose rest is read.
 pub(super) fn drained(request: Request) -> Request {
@@ -89,12 +82,8 @@ async fn throw_away(mut rest: Body) {
             Some(less) => left = less,
             None => break,
         }
-        let pieces = u32::try_from(length.div_ceil(1 << 10)).ok();
-        if MOST_BYTES - left > SMALL
-            && let Some(pieces) = pieces.and_then(NonZeroU32::new)
-        {
-            // It only fails if that is more than all of a second.
-            let _ = PACE.until_n_ready(pieces).await;
+        if MOST_BYTES - left > SMALL {
+            PACE.wait(length).await;
         }
     }
 }

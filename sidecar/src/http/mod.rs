@@ -9,6 +9,7 @@ mod layout;
 mod metrics;
 mod negotiate;
 mod observe;
+mod pace;
 mod panicked;
 pub(crate) mod path;
 mod peer;

@@ -10,10 +10,14 @@ use memmap2::MmapMut;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
+use super::pace::Pace;
 use super::problem::Problem;
 
 /// Shared memory is counted in pieces of this size.
 const PIECE: usize = 4 << 10;
+
+/// What is larger than each may be is read at a common pace.
+static PACE: Pace = Pace::new();
 
 pub(crate) struct Room {
     /// Each body has this much; hardly any needs more.
@@ -151,6 +155,9 @@ impl Room {
                 bytes = bytes.enlarged(length, largest).ok_or(FULL)?;
             }
             bytes.push(&data).ok_or(FULL)?;
+            if room.is_some() {
+                PACE.wait(data.len()).await;
+            }
         }
         Ok(Read { bytes, _room: room })
     }
