@@ -4,6 +4,7 @@
 //! GitLab waits.
 
 mod parts;
+mod patience;
 mod queue;
 mod submit;
 #[cfg(test)]

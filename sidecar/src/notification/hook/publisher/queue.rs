@@ -10,6 +10,7 @@ use tokio_postgres::error::SqlState;
 use tokio_util::task::TaskTracker;
 
 use super::parts::Parts;
+use super::patience::{NO_LONGER, Patience};
 use super::waiting::{Unpublished, Waiting, take_out};
 use crate::database::{Published, SlackDatabase};
 use crate::error::{Error, complain};
@@ -18,13 +19,7 @@ use crate::spool::Spool;
 /// In one transaction.
 const MOST: usize = 64;
 
-/// How long events wait for someone's transaction while others wait behind them: longer than transactions of another process take.
-const BRIEFLY: Duration = Duration::from_millis(100);
-
-/// The same once they have waited together.
-const NO_LONGER: Duration = Duration::from_millis(1);
-
-/// The same for those set aside, and with what comes before and after.
+/// How long events that were set aside wait for someone's transaction, and with what comes before and after.
 const ASIDE_PATIENCE: Duration = Duration::from_millis(2_000);
 const ATTEMPT: Duration = Duration::from_millis(2_200);
 
@@ -32,13 +27,15 @@ const ATTEMPT: Duration = Duration::from_millis(2_200);
 const MOST_ASIDE: usize = 4;
 
 /// How long a place is handled separately after it had to wait.
-const ASIDE: Duration = Duration::from_secs(10);
+const ASIDE: Duration = Duration::from_secs(5);
 
 pub(in super::super) const PAUSE: Duration = Duration::from_millis(200);
 
 /// The places that had to wait.
 pub(super) struct Aside {
     places: Mutex<HashMap<u64, Arc<Queue>>>,
+    /// Of the shared queues.
+    patience: Patience,
     turns: Arc<Semaphore>,
     database: SlackDatabase,
     tasks: TaskTracker,
@@ -72,6 +69,7 @@ impl Aside {
     ) -> Self {
         Self {
             places: Mutex::default(),
+            patience: Patience::new(),
             turns: Arc::new(Semaphore::new(MOST_ASIDE)),
             database,
             tasks,
@@ -221,15 +219,19 @@ impl Queue {
     /// that the database cannot store, must not keep others out. Replayed events keep their order all the same.
     async fn publish(&self, batch: Vec<Waiting>) -> Result<Vec<Waiting>, Vec<Waiting>> {
         let mut left = Vec::new();
-        let patience = match &self.kind {
-            Kind::Shared(_) => BRIEFLY,
-            Kind::Place(_) => ASIDE_PATIENCE,
+        let shared = match &self.kind {
+            Kind::Shared(aside) => Some(&aside.patience),
+            Kind::Place(_) => None,
         };
-        let mut parts = Parts::new(batch, patience);
+        let mut parts = Parts::new(batch, shared.map_or(ASIDE_PATIENCE, Patience::now));
         while let Some(mut part) = parts.next() {
+            let begun = Instant::now();
             let error = match self.publish_together(&part, parts.patience).await {
                 Ok(published) => {
                     parts.succeeded(part.len());
+                    if let Some(shared) = shared {
+                        shared.succeeded(begun.elapsed());
+                    }
                     for (it, published) in part.into_iter().zip(published) {
                         it.end(Ok(published));
                     }
@@ -245,6 +247,9 @@ impl Queue {
             }
             let has_to_wait = error.has_code(&SqlState::LOCK_NOT_AVAILABLE);
             if has_to_wait {
+                if let Some(shared) = shared {
+                    shared.failed(parts.patience);
+                }
                 parts.patience = NO_LONGER;
             }
             if part.len() > 1 {
