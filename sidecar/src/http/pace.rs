@@ -25,7 +25,7 @@ impl Pace {
     pub(super) async fn wait(&self, bytes: usize) {
         let pieces = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX);
         if let Some(pieces) = NonZeroU32::new(pieces.min(BURST.get())) {
-            // It only fails for more than a burst.
+            // It fails only for more than a burst.
             let _ = self.0.until_n_ready(pieces).await;
         }
     }

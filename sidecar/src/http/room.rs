@@ -16,14 +16,13 @@ use super::problem::Problem;
 /// Shared memory is counted in pieces of this size.
 const PIECE: usize = 4 << 10;
 
-/// What is larger than each may be is read at a common pace.
-static PACE: Pace = Pace::new();
-
 pub(crate) struct Room {
     /// Each body has this much; hardly any needs more.
     own: usize,
     /// Shared by all larger bodies.
     shared: Semaphore,
+    /// At which those are read.
+    pace: Pace,
 }
 
 /// A body, and the memory it uses.
@@ -111,6 +110,7 @@ impl Room {
         Self {
             own,
             shared: Semaphore::const_new(shared / PIECE),
+            pace: Pace::new(),
         }
     }
 
@@ -156,7 +156,7 @@ impl Room {
             }
             bytes.push(&data).ok_or(FULL)?;
             if room.is_some() {
-                PACE.wait(data.len()).await;
+                self.pace.wait(data.len()).await;
             }
         }
         Ok(Read { bytes, _room: room })
