@@ -77,7 +77,9 @@ fn her_code_runs_as_her_alone() -> Result<()> {
             ensure!(what.iter().any(|it| it == "before_row"), "{call}: {what:?}");
             if call.starts_with("enable_feature_for_group('f', 'hers'") {
                 client.batch_execute(&format!("set role {role}; {}; reset role", LOOKS[0]))?;
-                let what = noted(&mut client, name)?;
+                let mut what = noted(&mut client, name)?;
+                // PostgreSQL computes an index's expression of constants whenever it has forgotten what it knew of the table.
+                what.retain(|it| !it.starts_with("index "));
                 ensure!(what == ["group", "group, having tried"], "{what:?}");
             }
             // The audit names the caller, not the owner that the change ran as.
