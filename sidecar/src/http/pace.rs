@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
 /// In KiB a second: GitLab's largest webhook takes less than one.
-const RATE: NonZeroU32 = NonZeroU32::new(32 << 10).unwrap();
+const RATE: NonZeroU32 = NonZeroU32::new(24 << 10).unwrap();
 
 /// So many KiB need not wait after a pause.
 const BURST: NonZeroU32 = NonZeroU32::new(8 << 10).unwrap();
