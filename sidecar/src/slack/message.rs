@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use axum::http::HeaderValue;
-use axum::http::header::CONTENT_TYPE;
+use axum::Json;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use unicode_segmentation::UnicodeSegmentation;
@@ -104,8 +103,7 @@ impl Reply {
 
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
-        let kind = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        (kind, self.json().to_string()).into_response()
+        Json(self.json()).into_response()
     }
 }
 
