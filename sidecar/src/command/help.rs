@@ -6,16 +6,13 @@ use crate::slack::{Reply, SlashCommand, code, shorten};
 pub(super) const NAME: &str = "help";
 const USAGE: &str = "help` shows this";
 
-const ABOUT_ALIASES: &str = "An _alias_ is the path of a project or group, such as `group/project`, unless it was given another. \
-     A project's path, or a former one, will do as well. ";
-
 /// Shown where GitLab's own commands are not passed on.
 const MISSING: &str = "GitLab's own commands (`issue`, `deploy`, `run`, `incident declare`) are not passed on to it: \
      the operator of lockstep-sidecar can set `--gitlab-url`, or `LOCKSTEP_GITLAB_URL`, to GitLab's address.";
 
 /// Used when there is no GitLab to ask for its commands.
 pub(super) fn list(slash: &str, commands: &[Command]) -> Reply {
-    Reply::new([&listed(slash, commands), "\n", MISSING].concat())
+    Reply::new(format!("{}\n{MISSING}", listed(slash, commands)))
 }
 
 /// The answer to an unknown command.
@@ -31,19 +28,16 @@ pub(super) fn unknown(slash: &SlashCommand, commands: &[Command]) -> Reply {
 pub(super) fn listed(slash: &str, commands: &[Command]) -> String {
     let slash = shorten(slash, 32).replace('`', "'");
     let usages = [USAGE].into_iter();
-    let lines: String = usages
+    let lines = usages
         .chain(commands.iter().map(|command| command.usage))
-        .flat_map(|usage| ["• `", &slash, " ", usage, "\n"])
-        .collect();
-    let status = code(&format!("{slash} status"));
-    [
-        "*Commands*\n",
-        &lines,
-        ABOUT_ALIASES,
-        &status,
-        " without one lists those of this workspace.",
-    ]
-    .concat()
+        .map(|usage| format!("• `{slash} {usage}\n"));
+    format!(
+        "*Commands*\n{}An _alias_ is the path of a project or group, such as `group/project`, unless it was given another. \
+         A project's path, or a former one, will do as well. \
+         {} without one lists those of this workspace.",
+        lines.collect::<String>(),
+        code(&format!("{slash} status")),
+    )
 }
 
 #[cfg(test)]
