@@ -1,6 +1,8 @@
 //! Gives each test its own database on the shared cluster.
 
-use std::sync::OnceLock;
+use std::cell::RefCell;
+use std::mem::take;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::{Result, anyhow};
 use lockstep_tests::cluster::Cluster;
@@ -16,9 +18,52 @@ pub(crate) fn cluster() -> Result<&'static Cluster> {
         .map_err(|error| anyhow!("{error:#}"))
 }
 
+/// So many databases of tests that have ended are dropped at once: DROP DATABASE begins with a checkpoint, which is cheap after another.
+const LOT: usize = 30;
+
+/// Databases of tests that have ended. Kept until the end, all of them would take 14 GB.
+static ENDED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+thread_local! {
+    static OF_THIS_TEST: RefCell<Databases> = const { RefCell::new(Databases(Vec::new())) };
+}
+
+/// The databases of a test, which ends with its thread.
+struct Databases(Vec<String>);
+
+impl Drop for Databases {
+    fn drop(&mut self) {
+        let mut ended = ENDED.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.append(&mut self.0);
+    }
+}
+
 /// An empty database; the name must be unique among tests.
 pub(crate) fn empty(name: &str) -> Result<Client> {
-    cluster()?.create_database(name)
+    drop_ended()?;
+    let client = cluster()?.create_database(name)?;
+    OF_THIS_TEST.with_borrow_mut(|databases| databases.0.push(name.to_owned()));
+    Ok(client)
+}
+
+fn drop_ended() -> Result<()> {
+    let lot = {
+        let mut ended = ENDED.lock().unwrap_or_else(PoisonError::into_inner);
+        if ended.len() < LOT {
+            return Ok(());
+        }
+        take(&mut *ended)
+    };
+    let mut client = cluster()?.connect("postgres")?;
+    // It waits for all processes of the server, and a test may have stopped one.
+    client.batch_execute("set statement_timeout = '20s'")?;
+    for name in lot {
+        // One that cannot be dropped, as it has a subscription or a prepared transaction, is left.
+        client
+            .batch_execute(&format!("drop database if exists \"{name}\" with (force)"))
+            .ok();
+    }
+    Ok(())
 }
 
 /// A database with the application's tables and the extension, not attached.

@@ -141,7 +141,7 @@ fn check_restored(client: &mut Client, before: &str) -> Result<()> {
 fn plain_dump_restored_by_psql() -> Result<()> {
     let before = kept(&mut source("dump_plain")?)?;
     let dumped = dump(&[], "dump_plain")?;
-    let mut restored = cluster()?.create_database("dump_plain_restored")?;
+    let mut restored = database::empty("dump_plain_restored")?;
     restore("psql", &PSQL, "dump_plain_restored", &dumped)?;
     check_restored(&mut restored, &before)
 }
@@ -150,7 +150,7 @@ fn plain_dump_restored_by_psql() -> Result<()> {
 fn custom_dump_restored_by_pg_restore() -> Result<()> {
     let before = kept(&mut source("dump_custom")?)?;
     let dumped = dump(&["--format", "custom"], "dump_custom")?;
-    let mut restored = cluster()?.create_database("dump_custom_restored")?;
+    let mut restored = database::empty("dump_custom_restored")?;
     restore(
         "pg_restore",
         &["--exit-on-error"],
@@ -165,7 +165,7 @@ fn custom_dump_restored_by_pg_restore() -> Result<()> {
 fn dump_as_inserts_restored_in_one_transaction() -> Result<()> {
     let before = kept(&mut source("dump_inserts")?)?;
     let dumped = dump(&["--inserts"], "dump_inserts")?;
-    let mut restored = cluster()?.create_database("dump_inserts_restored")?;
+    let mut restored = database::empty("dump_inserts_restored")?;
     let arguments = [&PSQL[..], &["--single-transaction"]].concat();
     restore("psql", &arguments, "dump_inserts_restored", &dumped)?;
     check_restored(&mut restored, &before)
@@ -178,7 +178,7 @@ fn schema_first_and_data_later() -> Result<()> {
     let before = kept(&mut source("dump_parts")?)?;
     let schema = dump(&["--schema-only"], "dump_parts")?;
     let data = dump(&["--data-only"], "dump_parts");
-    let mut restored = cluster()?.create_database("dump_parts_restored")?;
+    let mut restored = database::empty("dump_parts_restored")?;
     restore("psql", &PSQL, "dump_parts_restored", &schema)?;
     let row = restored.query_one(
         "select (select count(*) from lockstep.cache_columns), (select count(*) from pg_trigger where tgname ~ '^lockstep_')",
@@ -218,7 +218,7 @@ fn triggers_without_definitions_are_healed() -> Result<()> {
             "select lockstep.detach(); select lockstep.detach_slack()",
         ),
     ] {
-        let mut restored = cluster()?.create_database(database)?;
+        let mut restored = database::empty(database)?;
         restore("psql", &PSQL, database, &schema)?;
         let error = error_of(&mut restored, write)?;
         assert_eq!(error.code().code(), "55000", "{error:?}");
@@ -243,7 +243,7 @@ fn data_restored_with_triggers_disabled() -> Result<()> {
     let before = kept(&mut source("dump_disabled")?)?;
     let schema = dump(&["--schema-only"], "dump_disabled")?;
     let data = dump(&["--data-only", "--disable-triggers"], "dump_disabled")?;
-    let mut restored = cluster()?.create_database("dump_disabled_restored")?;
+    let mut restored = database::empty("dump_disabled_restored")?;
     restore("psql", &PSQL, "dump_disabled_restored", &schema)?;
     restore("psql", &PSQL, "dump_disabled_restored", &data)?;
     assert_eq!(restored.query_one(DRIFT, &[])?.get::<_, i64>(0), 0);
@@ -294,7 +294,7 @@ fn restored_to_other_owners() -> Result<()> {
         ("dump_owners_same", &["--exit-on-error"][..]),
         ("dump_owners_none", &["--exit-on-error", "--no-owner"][..]),
     ] {
-        let mut restored = cluster()?.create_database(database)?;
+        let mut restored = database::empty(database)?;
         restore("pg_restore", arguments, database, &dumped)?;
         restored.batch_execute(
             "set role dump_writer;
@@ -330,7 +330,7 @@ fn jobs_and_flags_come_along() -> Result<()> {
         'audit', (select jsonb_agg(to_jsonb(a) - 'recorded_by' order by a.id) from lockstep.feature_audit a))::text";
     let before: String = client.query_one(kept, &[])?.get(0);
     let dumped = dump(&[], "dump_jobs")?;
-    let mut restored = cluster()?.create_database("dump_jobs_restored")?;
+    let mut restored = database::empty("dump_jobs_restored")?;
     restore("psql", &PSQL, "dump_jobs_restored", &dumped)?;
     let after: String = restored.query_one(kept, &[])?.get(0);
     assert_eq!(after, before);

@@ -4,7 +4,7 @@
 use anyhow::Result;
 use serde_json::json;
 
-use crate::database::cluster;
+use crate::database;
 use crate::dump::{PSQL, dump, restore};
 use crate::notification::publish::{event, publish_as, told};
 
@@ -52,7 +52,7 @@ fn notifications_come_along() -> Result<()> {
         assert_eq!(is_there, part != "is_archived", "{part}: {before}");
     }
     let dumped = dump(&[], "dump_notifications")?;
-    let mut restored = cluster()?.create_database("dump_notifications_restored")?;
+    let mut restored = database::empty("dump_notifications_restored")?;
     restore("psql", &PSQL, "dump_notifications_restored", &dumped)?;
     assert_eq!(restored.query_one(KEPT, &[])?.get::<_, String>(0), before);
     // It continues where the original would have, once an administrator releases it.

@@ -286,7 +286,7 @@ fn dump_and_restore_keep_the_trigger() -> Result<()> {
         String::from_utf8_lossy(&dump.stderr)
     );
     let restored = format!("{name}_restored");
-    let mut client = cluster()?.create_database(&restored)?;
+    let mut client = database::empty(&restored)?;
     let mut psql = cluster()?
         .client_program("psql")
         .args([
