@@ -51,11 +51,12 @@ build: setup ## build the extensions for tests and demo, under target/quick
 package: setup ## build the extensions' files under target/package
 	@$(call packaged,,target/package)
 
+# With the demo in one build, as their common dependencies would be built twice otherwise, with other features.
 sidecar: ## build the sidecar under target/debug
-	@cargo build --quiet --package lockstep-sidecar
+	@cargo build --quiet --package lockstep-sidecar --package lockstep-tests --bin lockstep-sidecar --bin demo
 
 demo: $(if $(DATABASE_URL),,build) sidecar ## show it work on 100,000 projects (DATABASE_URL=... for a server of yours)
-	@$(call guarded,cargo run --quiet --package lockstep-tests --bin demo)
+	@$(call guarded,target/debug/demo)
 
 test: build sidecar ## run every test against a private PostgreSQL
 	@PG_CONFIG="$(PG_CONFIG)" .ci/setup tests
