@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::database::SlackDatabase;
-use crate::error::{Error, complain};
+use crate::error::Error;
 use crate::token::TokenKeys;
 
 /// This many workspaces are enough.
@@ -51,6 +51,7 @@ pub(super) struct KeyCheck {
 impl KeyCheck {
     /// Never ends.
     pub(super) async fn keep_looking(self) {
+        let mut told: Option<Instant> = None;
         loop {
             let pause = match self.look().await {
                 Ok(Some(true)) => {
@@ -66,9 +67,14 @@ impl KeyCheck {
                     self.note(Fit::OpensNothing);
                     LONG_PAUSE
                 }
+                Err(error) if error.is_outage() => Duration::ZERO,
+                // Until somebody attaches the tables, perhaps.
                 Err(error) => {
-                    complain!(error, "the token keys could not be checked");
-                    Duration::ZERO
+                    if told.is_none_or(|told| told.elapsed() >= PERIOD) {
+                        warn!(error = %error.report(), "the token keys cannot be checked, so nothing is sent; logged once a minute");
+                        told = Some(Instant::now());
+                    }
+                    LONG_PAUSE
                 }
             };
             sleep(PAUSE).await;

@@ -1,6 +1,8 @@
 //! Expiring tokens, changing keys, and what `check` reports about settings.
 
 use std::process::Output;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use lockstep_tests::slack::{App, FakeSlack, Fault};
@@ -181,6 +183,27 @@ fn keys_are_changed_under_way() -> Result<()> {
     stage.wait_for(
         "select expires_at > now() + interval '2 hours' from lockstep_internal.slack_installation",
     )?;
+    Ok(())
+}
+
+/// The sidecar may be started long before somebody calls attach_slack.
+#[test]
+fn tables_that_are_not_attached_are_logged_once_a_minute() -> Result<()> {
+    let mut client = with_projects("app_not_attached")?;
+    client.batch_execute("select lockstep.detach_slack()")?;
+    let slack = FakeSlack::start(App::default())?;
+    let begun = Instant::now();
+    let mut sidecar = Sidecar::start(&sidecar_url("app_not_attached")?, &slack, &[])?;
+    sidecar.wait_for_log("the token keys cannot be checked")?;
+    let ready = sidecar.get("/readyz")?;
+    ensure!(ready.status == 503, "{}", ready.text());
+    assert_eq!(ready.json()?["token_keys"], "unknown");
+    sleep(Duration::from_secs(3));
+    client.batch_execute("select lockstep.attach_slack()")?;
+    sidecar.wait_until_ready()?;
+    let log = sidecar.log();
+    let told = log.matches("the token keys cannot be checked").count() as u64;
+    ensure!(told <= 1 + begun.elapsed().as_secs() / 60, "{log}");
     Ok(())
 }
 
