@@ -95,7 +95,7 @@ reference: build sidecar ## write the generated pages of docs/reference, and the
 docs: ## build the documentation as a book, under target/book
 	@.ci/book
 
-check: setup ## rustfmt, clippy, PostgreSQL 13 and 14, who switches roles, which rooms import each other, words, doc links, licences and sources of dependencies
+check: setup ## rustfmt, clippy, PostgreSQL 13 and 14, who switches roles, which rooms import each other, words, lock file of fuzz, doc links, licences and sources of dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --package lockstep-sidecar --all-targets --features otlp,sentry -- -D warnings
@@ -103,6 +103,7 @@ check: setup ## rustfmt, clippy, PostgreSQL 13 and 14, who switches roles, which
 	@.ci/rooms
 	@.ci/words
 	@.ci/compile 13 14
+	cargo update --workspace --locked --quiet --manifest-path sidecar/fuzz/Cargo.toml
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	@.ci/deny
 
